@@ -1,0 +1,182 @@
+package attack
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+)
+
+// What a zero in a Plan stands for.
+const (
+	DefaultTimeout           = 10 * time.Second
+	DefaultConnections       = 1000
+	DefaultClosedConnections = 64 // where the rate is zero
+	DefaultUserAgent         = "coalmine"
+)
+
+// Plan says what is sent. Its zero fields mean what their comments say; only the target's URL has no default.
+type Plan struct {
+	Phase string // label of the windows
+
+	// Epoch is when the run began; zero: now. Windows lie on the 100 ms grid that starts here, and a Run starts at
+	// the next line of the grid, so that two phases never share a window.
+	Epoch time.Time
+
+	Target      vegeta.Target // an empty method is GET; a header "Host" sets the host
+	Rate        vegeta.Rate   // hit i is due at i/Rate, exactly; zero: closed loop, as fast as the connections allow
+	Duration    time.Duration // of due times; 0: until the context ends or the loop is left
+	MaxHits     uint64        // 0: no limit
+	Connections int           // at most so many, and so many requests in flight; 0: 1,000, or 64 in a closed loop
+	Timeout     time.Duration // from the moment of sending to the last byte of the answer; 0: 10 s
+
+	// Patience is A of statistics.md 2.3b: a window is sealed at the latest so long after its end. It is asked before
+	// each seal, so that it may be learned under way, from a goroutine of its own. nil, 0 and anything beyond Timeout
+	// mean Timeout.
+	Patience func() time.Duration
+
+	Classify Classifier // nil: no hit names a version
+	Expect   Expect     // zero: status 200, whatever the body
+
+	Baseline, Canary string // the versions whose turns are counted; either empty: none are
+
+	Insecure  bool   // the target's certificate is not verified
+	UserAgent string // unless the target's headers have one; empty: "coalmine"
+	RunID     string // sent as X-Coalmine-Run; empty: not sent
+}
+
+// Validate names the first field that cannot work and says what would. It sends nothing.
+func (p Plan) Validate() error {
+	if err := validateTarget(p.Target); err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	switch {
+	case p.Rate.Freq < 0:
+		return fmt.Errorf("rate: %d hits are negative: want at least 1, or 0 for as fast as the connections allow", p.Rate.Freq)
+	case p.Rate.Freq > 0 && p.Rate.Per <= 0:
+		return fmt.Errorf("rate: %d hits per %v: want a positive time, as in 100 hits per 1s", p.Rate.Freq, p.Rate.Per)
+	case p.Rate.Freq > 0 && time.Duration(p.Rate.Freq) > p.Rate.Per:
+		return fmt.Errorf("rate: %d hits per %v: want at most one per nanosecond", p.Rate.Freq, p.Rate.Per)
+	case p.Duration < 0:
+		return fmt.Errorf("duration: %v is negative: want a positive time, or 0 for no end", p.Duration)
+	case p.Connections < 0:
+		return fmt.Errorf("connections: %d is negative: want at least 1, or 0 for the default", p.Connections)
+	case p.Timeout < 0:
+		return fmt.Errorf("timeout: %v is negative: want a positive time, or 0 for %v", p.Timeout, DefaultTimeout)
+	case p.Baseline != "" && p.Baseline == p.Canary:
+		return fmt.Errorf("baseline and canary: both are %q: want two versions", p.Baseline)
+	case !validFieldValue(p.UserAgent):
+		return errors.New("user-agent: holds a control character: want one line of text")
+	case !validFieldValue(p.RunID):
+		return errors.New("run id: holds a control character: want one line of text")
+	}
+	if err := p.Expect.validate(); err != nil {
+		return fmt.Errorf("expect: %w", err)
+	}
+	if p.Target.Method == http.MethodHead && len(p.Expect.JSON) > 0 {
+		return errors.New("expect: json of a HEAD request, whose answer has no body: want method GET, or no json")
+	}
+	return nil
+}
+
+// validateTarget never repeats the whole URL: it may hold a credential.
+func validateTarget(t vegeta.Target) error {
+	u, err := url.Parse(t.URL)
+	switch {
+	case t.URL == "":
+		return errors.New("url: empty: want one like https://api.example.com/prod/products")
+	case err != nil:
+		return errors.New("url: cannot be parsed: want one like https://api.example.com/prod/products")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("url: scheme %q: want http or https", u.Scheme)
+	case u.Hostname() == "":
+		return errors.New("url: no host: want one like https://api.example.com/prod/products")
+	case u.User != nil:
+		return errors.New("url: holds credentials: want them in an Authorization header")
+	}
+	if t.Method != "" && !validToken(t.Method) {
+		return fmt.Errorf("method: %q: want one like GET", t.Method)
+	}
+	for name, values := range t.Header {
+		if !validToken(name) {
+			return fmt.Errorf("header: the name %q: want letters, digits and hyphens", name)
+		}
+		for _, v := range values {
+			if !validFieldValue(v) {
+				return fmt.Errorf("header %s: holds a control character: want one line of text", name)
+			}
+		}
+	}
+	return nil
+}
+
+// validToken is RFC 9110's: methods and field names.
+func validToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		alphanumeric := '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+		if !alphanumeric && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func validFieldValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func (p Plan) closedLoop() bool { return p.Rate.Freq == 0 }
+
+func (p Plan) connections() int {
+	switch {
+	case p.Connections > 0:
+		return p.Connections
+	case p.closedLoop():
+		return DefaultClosedConnections
+	}
+	return DefaultConnections
+}
+
+func (p Plan) timeout() time.Duration {
+	if p.Timeout == 0 {
+		return DefaultTimeout
+	}
+	return p.Timeout
+}
+
+func (p Plan) patience() time.Duration {
+	limit := p.timeout()
+	if p.Patience == nil {
+		return limit
+	}
+	if a := p.Patience(); a > 0 && a < limit {
+		return a
+	}
+	return limit
+}
+
+func (p Plan) method() string {
+	if p.Target.Method == "" {
+		return http.MethodGet
+	}
+	return p.Target.Method
+}
+
+// place names the target in messages: no query, which may hold a key.
+func (p Plan) place() string {
+	u, err := url.Parse(p.Target.URL)
+	if err != nil {
+		return p.method()
+	}
+	return p.method() + " " + u.Scheme + "://" + u.Host + u.EscapedPath()
+}
