@@ -1,0 +1,297 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+)
+
+// Config says which AWS. The zero value is AWS itself with the SDK's default
+// chain of credentials and region.
+type Config struct {
+	Endpoint string // base URL of the control plane; "" is $AWS_ENDPOINT_URL, else AWS
+	Region   string // "" is the default chain's; us-east-1 on loopback when that names none
+	Profile  string // shared configuration profile; not used on loopback
+}
+
+// Client speaks to the control plane of one account in one region.
+type Client struct {
+	// Announce, when set, is called with every change before its first
+	// request: Operations are what will be sent, After is what is expected. An
+	// error from it stops the change there, with nothing sent and nothing
+	// journaled; a dry run does that.
+	Announce func(Change) error
+
+	endpoint string // "" is AWS
+	region   string
+	account  string
+	gateway  *apigateway.Client
+	lambda   *lambda.Client
+	sts      *sts.Client
+
+	mu    sync.Mutex
+	names map[string]string // API names seen, by id
+}
+
+// Connect finds credentials and region, and asks STS which account they are.
+func Connect(ctx context.Context, c Config) (*Client, error) {
+	endpoint, err := effectiveEndpoint(c.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := load(ctx, c, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	client := newClient(cfg, endpoint)
+	id, err := client.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", client.where(), condense(err))
+	}
+	client.account = aws.ToString(id.Account)
+	return client, nil
+}
+
+// newClient sends nothing.
+func newClient(cfg aws.Config, endpoint string) *Client {
+	var base *string
+	if endpoint != "" {
+		base = &endpoint
+	}
+	cfg.BaseEndpoint = base
+	c := &Client{
+		endpoint: endpoint,
+		region:   cfg.Region,
+		gateway:  apigateway.NewFromConfig(cfg, func(o *apigateway.Options) { o.BaseEndpoint = base }),
+		lambda:   lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint = base }),
+		sts:      sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = base }),
+		names:    map[string]string{},
+	}
+	return c
+}
+
+// effectiveEndpoint is the one endpoint for all services. The SDK would also
+// take AWS_ENDPOINT_URL_<SERVICE> and a profile's endpoint_url; those are
+// overridden, so that what Loopback says is true of every request.
+func effectiveEndpoint(endpoint string) (string, error) {
+	if endpoint == "" {
+		env, err := config.NewEnvConfig()
+		if err != nil {
+			return "", fmt.Errorf("read AWS environment: %w", err)
+		}
+		if aws.ToBool(env.IgnoreConfiguredEndpoints) {
+			return "", nil
+		}
+		endpoint = env.BaseEndpoint
+	}
+	if endpoint == "" {
+		return "", nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return "", fmt.Errorf("endpoint %q is not an http or https URL", endpoint)
+	}
+	if u.User != nil {
+		return "", errors.New("endpoint must not carry a user name or password")
+	}
+	return strings.TrimRight(endpoint, "/"), nil
+}
+
+func load(ctx context.Context, c Config, endpoint string) (aws.Config, error) {
+	var cfg aws.Config
+	loopback := isLoopback(endpoint)
+	if loopback {
+		// Not LoadDefaultConfig: without credentials it probes the instance
+		// metadata service, seconds for nothing.
+		env, err := config.NewEnvConfig()
+		if err != nil {
+			return cfg, fmt.Errorf("read AWS environment: %w", err)
+		}
+		cfg.Region = firstOf(c.Region, env.Region, "us-east-1")
+		id := env.Credentials
+		if !id.HasKeys() {
+			id.AccessKeyID, id.SecretAccessKey, id.SessionToken = "coalmine", "coalmine", ""
+		}
+		cfg.Credentials = credentials.NewStaticCredentialsProvider(id.AccessKeyID, id.SecretAccessKey, id.SessionToken)
+	} else {
+		options := []func(*config.LoadOptions) error{}
+		if c.Region != "" {
+			options = append(options, config.WithRegion(c.Region))
+		}
+		if c.Profile != "" {
+			options = append(options, config.WithSharedConfigProfile(c.Profile))
+		}
+		var err error
+		if cfg, err = config.LoadDefaultConfig(ctx, options...); err != nil {
+			return cfg, fmt.Errorf("read AWS configuration: %w", condense(err))
+		}
+		if cfg.Region == "" {
+			return cfg, errors.New("no AWS region: name one, or set AWS_REGION")
+		}
+	}
+	cfg.Retryer = func() aws.Retryer { return retryer(loopback) }
+	cfg.HTTPClient = awshttp.NewBuildableClient().WithTimeout(30 * time.Second)
+	cfg.APIOptions = append(cfg.APIOptions, middleware.AddUserAgentKey("coalmine"))
+	return cfg, nil
+}
+
+// retryer is the SDK's standard one, which also takes API Gateway's 409 for a
+// concurrent modification: the SDK itself gives up on it at once. There is
+// nobody to be gentle with on loopback.
+func retryer(loopback bool) aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = 5
+		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(concurrentModification))
+		if loopback {
+			o.MaxAttempts = 4
+			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+				return time.Duration((0.5 + rand.Float64()/2) * float64(10*time.Millisecond<<min(attempt, 4))), nil
+			})
+		}
+	})
+}
+
+func concurrentModification(err error) aws.Ternary {
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() == "ConflictException" && strings.Contains(api.ErrorMessage(), "concurrent modification") {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
+}
+
+// Account is the account that the credentials belong to.
+func (c *Client) Account() string { return c.account }
+
+// Region is the region that is spoken to.
+func (c *Client) Region() string { return c.region }
+
+// Endpoint is the base URL of the control plane, "" for AWS itself.
+func (c *Client) Endpoint() string { return c.endpoint }
+
+// Loopback reports whether the control plane is on this machine.
+func (c *Client) Loopback() bool { return isLoopback(c.endpoint) }
+
+// Gateway and Lambda are the SDK's clients, for scenarios/products.
+func (c *Client) Gateway() *apigateway.Client { return c.gateway }
+
+// Lambda is the SDK's client, see Gateway.
+func (c *Client) Lambda() *lambda.Client { return c.lambda }
+
+// Where names the stage for a person, and says plainly when it is not on AWS.
+// The API's name is known once FindAPI or Read has seen it.
+func (c *Client) Where(api, stage string) string {
+	c.mu.Lock()
+	name := c.names[api]
+	c.mu.Unlock()
+	if name != "" {
+		api += " (" + name + ")"
+	}
+	return fmt.Sprintf("%s, API %s, stage %s", c.where(), api, stage)
+}
+
+func (c *Client) where() string {
+	switch {
+	case c.endpoint != "" && !c.onAWS():
+		return "NOT AWS: " + c.endpoint
+	case c.account == "":
+		return "AWS " + c.region
+	default:
+		return fmt.Sprintf("AWS account %s, %s", c.account, c.region)
+	}
+}
+
+// onAWS is also true for AWS's own endpoints given by URL (VPC endpoints).
+func (c *Client) onAWS() bool {
+	if c.endpoint == "" {
+		return true
+	}
+	u, err := url.Parse(c.endpoint)
+	return err == nil && (strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn"))
+}
+
+// MayChange is nil where verbs that change something may act: on loopback, for
+// now.
+func (c *Client) MayChange() error {
+	if c.Loopback() {
+		return nil
+	}
+	return fmt.Errorf("%w, not %s", ErrNotLoopback, c.where())
+}
+
+// FindAPI finds the one API with this id or name.
+func (c *Client) FindAPI(ctx context.Context, idOrName string) (string, error) {
+	var named, all []string
+	pages := apigateway.NewGetRestApisPaginator(c.gateway, &apigateway.GetRestApisInput{Limit: aws.Int32(500)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return "", fmt.Errorf("find API %s: %w", idOrName, condense(err))
+		}
+		for _, api := range page.Items {
+			id, name := aws.ToString(api.Id), aws.ToString(api.Name)
+			c.remember(id, name)
+			if id == idOrName {
+				return id, nil
+			}
+			if name == idOrName {
+				named = append(named, id)
+			}
+			all = append(all, fmt.Sprintf("%s (%s)", name, id))
+		}
+	}
+	switch {
+	case len(named) == 1:
+		return named[0], nil
+	case len(named) > 1:
+		return "", fmt.Errorf("find API %s: %d APIs have this name: %s; give the id", idOrName, len(named), strings.Join(named, ", "))
+	case len(all) == 0:
+		return "", fmt.Errorf("find API %s: there is no REST API in %s", idOrName, c.where())
+	case len(all) > 10:
+		all = append(all[:10], "...")
+	}
+	return "", fmt.Errorf("find API %s: no REST API has this id or name; there are %s", idOrName, strings.Join(all, ", "))
+}
+
+func (c *Client) remember(id, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.names[id] = name
+}
+
+func isLoopback(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil || endpoint == "" {
+		return false
+	}
+	if u.Hostname() == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(u.Hostname())
+	return ip != nil && ip.IsLoopback()
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

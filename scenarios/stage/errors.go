@@ -1,0 +1,135 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// What a caller may want to tell apart, with errors.Is.
+var (
+	ErrNotLoopback  = errors.New("changes are made on a loopback endpoint only, for now")
+	ErrCanaryExists = errors.New("the stage has a canary already")
+	ErrNoCanary     = errors.New("the stage has no canary")
+	ErrChanged      = errors.New("stage changed under test")
+	ErrNotTaken     = errors.New("the control plane answered success and did something else")
+	ErrUnfinished   = errors.New("unfinished story")
+	ErrLocked       = errors.New("another coalmine is acting on this stage")
+	ErrCredentials  = errors.New("no usable AWS credentials")
+	ErrUnreachable  = errors.New("unreachable")
+)
+
+// RequestError is what AWS, or the way to it, said to one request. The SDK's
+// own error is underneath.
+type RequestError struct {
+	Operation string // "UpdateStage"
+	Code      string // AWS's error code, "" when the request was not answered by AWS
+	Message   string
+	cause     error
+	kind      error
+}
+
+// Error is one line: operation, code, message.
+func (e *RequestError) Error() string {
+	var parts []string
+	for _, part := range []string{e.Operation, e.Code, e.Message} {
+		if part != "" {
+			parts = append(parts, strings.Join(strings.Fields(part), " "))
+		}
+	}
+	return strings.Join(parts, ": ")
+}
+
+// Unwrap gives the SDK's error, and the kind of trouble where it is one of ours.
+func (e *RequestError) Unwrap() []error {
+	if e.kind == nil {
+		return []error{e.cause}
+	}
+	return []error{e.cause, e.kind}
+}
+
+// condense makes one line of an SDK error, which on a bad day is a paragraph.
+func condense(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &RequestError{cause: err}
+	var op *smithy.OperationError
+	if errors.As(err, &op) {
+		e.Operation = op.OperationName
+	}
+	var (
+		api     smithy.APIError
+		profile config.SharedConfigProfileNotExistError
+		signing *v4.SigningError
+		dial    *net.OpError
+		dns     *net.DNSError
+		answer  *smithyhttp.ResponseError
+		send    *smithyhttp.RequestSendError
+	)
+	switch {
+	case errors.As(err, &api):
+		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
+	case errors.Is(err, context.Canceled):
+		e.Message = "cancelled"
+	case errors.As(err, &profile):
+		e.kind, e.Message = ErrCredentials, fmt.Sprintf("AWS profile %s does not exist", profile.Profile)
+	case errors.As(err, &signing), strings.Contains(err.Error(), "get credentials"), strings.Contains(err.Error(), "get identity"):
+		e.kind, e.Operation, e.Message = ErrCredentials, "", credentialTrouble(err)
+	case errors.As(err, &dns):
+		e.kind, e.Message = ErrUnreachable, fmt.Sprintf("%s unreachable: %s", dns.Name, dns.Err)
+	case errors.As(err, &dial) && dial.Op == "dial" && dial.Addr != nil:
+		e.kind, e.Message = ErrUnreachable, fmt.Sprintf("%s unreachable: %s", dial.Addr, innermost(dial))
+	case errors.Is(err, context.DeadlineExceeded):
+		e.kind, e.Message = ErrUnreachable, "no answer in time"
+	case errors.As(err, &send):
+		e.kind, e.Message = ErrUnreachable, "no answer: "+innermost(send).Error()
+	case errors.As(err, &answer):
+		e.Message = fmt.Sprintf("HTTP %d with a body that is not API Gateway's", answer.HTTPStatusCode())
+	default:
+		e.Message = innermost(err).Error()
+	}
+	return e
+}
+
+func credentialTrouble(err error) string {
+	last := innermost(err).Error()
+	if strings.Contains(err.Error(), "IMDS") {
+		last = "none in the environment, no profile, no role"
+	}
+	return ErrCredentials.Error() + ": " + last + "; sign in, or name a profile"
+}
+
+func innermost(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
+
+// hasCode reports whether AWS answered with this error code.
+func hasCode(err error, code string) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == code
+}
+
+// IsNotFound reports whether AWS said that the thing asked for does not exist.
+func IsNotFound(err error) bool {
+	return hasCode(err, "NotFoundException") || hasCode(err, "ResourceNotFoundException")
+}
+
+// Condense makes one line of an SDK error; for scenarios/products.
+func Condense(err error) error { return condense(err) }
+
+func text(s *string) string { return aws.ToString(s) }

@@ -1,0 +1,386 @@
+package stage
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Journal is a stage as it was before coalmine's first change, and every
+// change since, on disk before the request leaves. It is also the lock: two
+// coalmines never act on one stage from one journal directory at once.
+//
+// The file is newline-delimited JSON and a history: a story ends with an "end"
+// record and stays, because "canary rollback" needs the stage as it was before
+// the last promote, and an incident needs to know what was done. Stage
+// variables are in it, since they are what is restored; credentials are not.
+type Journal struct {
+	path string
+	at   control
+	api  string
+	name string // stage
+
+	mu      sync.Mutex
+	file    *os.File
+	stories []Story
+	open    bool // the last story is begun and not ended
+}
+
+// control says which control plane a journal is about.
+type control struct {
+	Account  string `json:"account"`
+	Region   string `json:"region"`
+	Endpoint string `json:"endpoint,omitempty"`
+}
+
+// Story is one run's changes to the stage, from the first to the end.
+type Story struct {
+	ID string    `json:"id"` // in the description of deployments the story made
+	At time.Time `json:"at"`
+	control
+	Ref    Ref    `json:"ref"`
+	Before State  `json:"before"`
+	Steps  []Step `json:"-"`
+	End    *End   `json:"-"` // nil: unfinished
+}
+
+// Step is one request that changes something.
+type Step struct {
+	At         time.Time   `json:"at"`
+	Verb       string      `json:"verb"`
+	Request    string      `json:"request"` // UpdateStage, CreateDeployment, DeleteDeployment
+	Operations []Operation `json:"operations,omitempty"`
+	Before     *State      `json:"before,omitempty"` // on a verb's first step
+	Outcome    *Outcome    `json:"-"`                // nil: begun, and never heard of again
+}
+
+// Outcome is how a step went.
+type Outcome struct {
+	At         time.Time `json:"at"`
+	Deployment string    `json:"deployment,omitempty"` // made or deleted
+	Error      string    `json:"error,omitempty"`
+	Stage      *State    `json:"stage,omitempty"` // as found after an error
+}
+
+// End closes a story.
+type End struct {
+	At       time.Time `json:"at"`
+	Restored bool      `json:"restored"` // the stage is as it was before the story
+}
+
+// record is one line: a key says which kind. Unknown kinds are skipped.
+type record struct {
+	Story *Story   `json:"story,omitempty"`
+	Begun *Step    `json:"begun,omitempty"`
+	Done  *Outcome `json:"done,omitempty"` // of the last step begun
+	Fail  *Outcome `json:"failed,omitempty"`
+	End   *End     `json:"end,omitempty"`
+}
+
+// Unfinished reports whether the story may have changed the stage and was not
+// brought to its end.
+func (s Story) Unfinished() bool { return s.End == nil && len(s.Steps) > 0 }
+
+func (s Story) verbs() string {
+	var verbs []string
+	for _, step := range s.Steps {
+		if len(verbs) == 0 || verbs[len(verbs)-1] != step.Verb {
+			verbs = append(verbs, step.Verb)
+		}
+	}
+	return strings.Join(verbs, ", ")
+}
+
+func (s Story) marker() string { return "(coalmine " + s.ID + ")" }
+
+// made reports whether the story asked for a deployment.
+func (s Story) made() bool {
+	for _, step := range s.Steps {
+		if step.Request == "CreateDeployment" {
+			return true
+		}
+	}
+	return false
+}
+
+// OpenJournal opens the stage's journal in a directory, both made when
+// missing, and locks it until Close. It refuses when another process holds it,
+// and when its last story is unfinished.
+func (c *Client) OpenJournal(dir string, ref Ref) (*Journal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	path := filepath.Join(dir, c.journalName(ref))
+	j, err := openJournal(path)
+	if err != nil {
+		return nil, err
+	}
+	j.at, j.api, j.name = c.control(), ref.API, ref.Stage
+	if last := j.last(); last != nil && last.Unfinished() {
+		err := fmt.Errorf("journal %s: %w of %s (%s); first run: coalmine canary recover --journal %s",
+			path, ErrUnfinished, last.At.Format(time.RFC3339), last.verbs(), path)
+		return nil, errors.Join(err, j.Close())
+	}
+	return j, nil
+}
+
+func (c *Client) control() control {
+	return control{Account: c.account, Region: c.region, Endpoint: c.endpoint}
+}
+
+// journalName is ACCOUNT-REGION-API-STAGE.ndjson. Off AWS the endpoint's
+// address comes before it: two emulators are two clouds, whatever account they
+// say they are.
+func (c *Client) journalName(ref Ref) string {
+	name := strings.Join([]string{c.account, c.region, ref.API, ref.Stage}, "-") + ".ndjson"
+	if u, err := url.Parse(c.endpoint); err == nil && c.endpoint != "" && !c.onAWS() {
+		name = u.Host + "-" + name
+	}
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`/\:[]`, r) {
+			return '_'
+		}
+		return r
+	}, name)
+}
+
+func openJournal(path string) (*Journal, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j := &Journal{path: path, file: file}
+	if err := j.take(); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("journal %s: %w", path, err)
+	}
+	return j, nil
+}
+
+// take locks and reads the file, cuts a torn last line off, and stands at the
+// end.
+func (j *Journal) take() error {
+	if err := lock(j.file); err != nil {
+		return err
+	}
+	data, err := io.ReadAll(j.file)
+	if err != nil {
+		return err
+	}
+	stories, whole, err := parse(data)
+	if err != nil {
+		return err
+	}
+	j.stories = stories
+	if err := j.file.Truncate(int64(whole)); err != nil {
+		return err
+	}
+	if _, err := j.file.Seek(0, io.SeekEnd); err != nil {
+		return err
+	}
+	if err := j.file.Sync(); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(j.path))
+}
+
+// parse reads a journal's lines; whole is the length without a torn tail. A
+// torn line was never followed by its request: the journal is synced first.
+func parse(data []byte) (stories []Story, whole int, err error) {
+	for n := 1; whole < len(data); n++ {
+		end := bytes.IndexByte(data[whole:], '\n')
+		if end < 0 {
+			break
+		}
+		line := data[whole : whole+end]
+		var r record
+		if err := json.Unmarshal(line, &r); err != nil {
+			if whole+end+1 == len(data) {
+				break
+			}
+			return nil, 0, fmt.Errorf("line %d: %w", n, err)
+		}
+		whole += end + 1
+		if r.Story != nil {
+			stories = append(stories, *r.Story)
+			continue
+		}
+		if len(stories) > 0 {
+			stories[len(stories)-1].note(r)
+		}
+	}
+	return stories, whole, nil
+}
+
+func (s *Story) note(r record) {
+	switch {
+	case r.Begun != nil:
+		s.Steps = append(s.Steps, *r.Begun)
+	case r.Done != nil && len(s.Steps) > 0:
+		s.Steps[len(s.Steps)-1].Outcome = r.Done
+	case r.Fail != nil && len(s.Steps) > 0:
+		s.Steps[len(s.Steps)-1].Outcome = r.Fail
+	case r.End != nil:
+		s.End = r.End
+	}
+}
+
+// Stories reads a journal without taking it: what was done to the stage,
+// oldest first.
+func Stories(path string) ([]Story, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	stories, _, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("journal %s: %w", path, err)
+	}
+	return stories, nil
+}
+
+// Path is the journal's file.
+func (j *Journal) Path() string { return j.path }
+
+// Stories are what the journal holds, oldest first.
+func (j *Journal) Stories() []Story {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]Story(nil), j.stories...)
+}
+
+// BeforePromote is the stage as it was before the last promote in the
+// journal, for Rollback; false when there was none.
+func (j *Journal) BeforePromote() (State, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, story := range slices.Backward(j.stories) {
+		for _, step := range slices.Backward(story.Steps) {
+			if step.Verb == verbPromote && step.Before != nil && step.Outcome != nil && step.Outcome.Error == "" {
+				return *step.Before, true
+			}
+		}
+	}
+	return State{}, false
+}
+
+// Done ends the story: the stage is where it was meant to be, and restored
+// says whether that is where it was before. Without a change there is no story
+// and nothing is written.
+func (j *Journal) Done(restored bool) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.open {
+		return nil
+	}
+	if err := j.write(record{End: &End{At: now(), Restored: restored}}); err != nil {
+		return err
+	}
+	j.open = false
+	return nil
+}
+
+// Close gives the lock back. A story that is not Done stays unfinished, and
+// is Recover's.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == nil {
+		return nil
+	}
+	err := j.file.Close()
+	j.file = nil
+	return err
+}
+
+func (j *Journal) last() *Story {
+	if len(j.stories) == 0 {
+		return nil
+	}
+	return &j.stories[len(j.stories)-1]
+}
+
+// about refuses a journal of another stage.
+func (j *Journal) about(c *Client, ref Ref) error {
+	switch {
+	case j == nil:
+		return errors.New("no journal")
+	case j.at != c.control() || j.api != ref.API || j.name != ref.Stage:
+		return fmt.Errorf("journal %s is another stage's", j.path)
+	}
+	return nil
+}
+
+// begin writes the stage as it is, once a story.
+func (j *Journal) begin(ref Ref, before State) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.open {
+		return nil
+	}
+	var id [4]byte
+	rand.Read(id[:])
+	story := Story{ID: hex.EncodeToString(id[:]), At: now(), control: j.at, Ref: ref, Before: before}
+	if err := j.write(record{Story: &story}); err != nil {
+		return err
+	}
+	j.open = true
+	return nil
+}
+
+func (j *Journal) step(s Step) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s.At = now()
+	return j.write(record{Begun: &s})
+}
+
+func (j *Journal) done(o Outcome) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	o.At = now()
+	return j.write(record{Done: &o})
+}
+
+func (j *Journal) failed(o Outcome) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	o.At = now()
+	return j.write(record{Fail: &o})
+}
+
+// write appends one line and waits until it is on disk.
+func (j *Journal) write(r record) error {
+	if j.file == nil {
+		return fmt.Errorf("journal %s: closed", j.path)
+	}
+	line, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("journal %s: %w", j.path, err)
+	}
+	if _, err := j.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("journal %s: %w", j.path, err)
+	}
+	if err := j.file.Sync(); err != nil {
+		return fmt.Errorf("journal %s: %w", j.path, err)
+	}
+	if r.Story != nil {
+		j.stories = append(j.stories, *r.Story)
+	} else {
+		j.last().note(r)
+	}
+	return nil
+}
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
