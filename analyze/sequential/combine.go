@@ -17,7 +17,7 @@ func (s *logSum) add(t float64) {
 	case t > s.max:
 		s.sum = s.sum*math.Exp(s.max-t) + 1
 		s.max = t
-	default:
+	case t > s.max-37: // e^-37 is less than half a unit in the last place of 1, and sum is at least 1
 		s.sum += math.Exp(t - s.max)
 	}
 }

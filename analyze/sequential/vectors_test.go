@@ -102,7 +102,7 @@ func evaluate(t *testing.T, name string) (value float64, kind string, ok bool) {
 	return value, kind, !math.IsNaN(value)
 }
 
-// scan reads the numbers out of args, which must have the form of the pattern.
+// numbers reads the numbers out of args, which must have the form of the pattern.
 func numbers(t *testing.T, pattern, args string) []float64 {
 	t.Helper()
 	m := regexp.MustCompile("^" + pattern + "$").FindStringSubmatch(args)
@@ -118,7 +118,9 @@ func numbers(t *testing.T, pattern, args string) []float64 {
 	return x
 }
 
-func matches(pattern, args string) bool { return regexp.MustCompile("^" + pattern + "$").MatchString(args) }
+func matches(pattern, args string) bool {
+	return regexp.MustCompile("^" + pattern + "$").MatchString(args)
+}
 
 const num = `([-+]?[0-9.]+)`
 
@@ -132,10 +134,9 @@ func must[T any](v T, err error) T {
 func gridVector(t *testing.T, args string) float64 {
 	x := numbers(t, `\[`+num+`,`+num+`,`+num+`\]`, args)
 	q := Grid(x[0], Side(x[1]), budgetFor(x[0]).Budget, -math.Log(.05))
-	if int(x[2]) == 0 { // the last component's index is in the list too, the one after it is not: check the length once
-		if want := map[string]int{"0.47-1": 7, "0.53+1": 7, "0.01-1": 5, "0.01+1": 9, "0.05+1": 8, "0.05-1": 5}[fmt.Sprintf("%v%+v", x[0], x[1])]; len(q) != want {
-			t.Errorf("grid%s has %d components, want %d", args, len(q), want)
-		}
+	want := map[string]int{"0.47 -1": 7, "0.53 1": 7, "0.01 -1": 5, "0.01 1": 9, "0.05 1": 8, "0.05 -1": 5}[fmt.Sprint(x[0], " ", x[1])]
+	if len(q) != want { // the list holds every component, so their number is a vector too
+		t.Errorf("grid%s has %d components, want %d", args, len(q), want)
 	}
 	return q[int(x[2])]
 }

@@ -1,0 +1,169 @@
+package analyze
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"coalmine/analyze/sequential"
+	"coalmine/attack"
+)
+
+// strayShare is the share of wrong answers that a clean phase rules out.
+const strayShare = 0.01
+
+// baselineHits are wanted of the tested stage before the canary: what is learned there (latency bound, tail, error
+// rate) needs a p99 that twenty answers lie beyond.
+const baselineHits = 2000
+
+// clean judges a phase in which one version alone must answer: before the canary, and after the action
+// (statistics.md 2.7).
+type clean struct {
+	policy  Policy
+	expect  string
+	absent  string        // the version that may still answer until tolerate; "" for none
+	until   time.Duration // stragglers before that start the count again, later ones fail
+	healthy bool          // errors and latency of the expected version are judged, too
+	fewest  uint64        // hits wanted in any case
+
+	totals
+	run     int // of answers without a straggler, 1 for the first
+	strays  uint64
+	test    sequential.CleanRun
+	errors  sequential.Bound
+	current struct{ k, n uint64 } // of this run: k without a version, n in all
+	outcome Outcome
+	why     string
+}
+
+func newClean(p Policy, l sequential.Levels, expect, absent string, until time.Duration) (*clean, error) {
+	bound, err := sequential.NewBound(float64(p.Errors.Max), l)
+	if err != nil {
+		return nil, err
+	}
+	c := &clean{policy: p, expect: expect, absent: absent, until: until, errors: bound}
+	return c, c.restart()
+}
+
+// restart begins the next run. Run j may err with alpha/(j(j+1)), so all together with alpha.
+func (c *clean) restart() (err error) {
+	c.run++
+	c.current = struct{ k, n uint64 }{}
+	alpha := c.policy.Alpha
+	if c.absent != "" {
+		alpha = sequential.RunAlpha(alpha, c.run)
+	}
+	c.test, err = sequential.NewCleanRun(strayShare, alpha)
+	return err
+}
+
+func (c *clean) needed() float64 {
+	if c.absent != "" {
+		return -math.Log(sequential.RunAlpha(c.policy.Alpha, c.run))
+	}
+	return -math.Log(c.policy.Alpha)
+}
+
+func (c *clean) add(w *attack.Window) {
+	c.totals.add(w)
+	answers := []attack.Answers{w.Answers}
+	for _, l := range w.Late {
+		c.totals.late(l.Answers)
+		answers = append(answers, l.Answers)
+	}
+	if c.outcome != Undecided {
+		return
+	}
+	c.current.k += w.Pending
+	c.current.n += w.Pending
+	for i, a := range answers {
+		n := answered(a)
+		if i > 0 { // late ones were counted as pending, one by one without a version
+			c.current.k -= min(n, c.current.k)
+			c.current.n -= min(n, c.current.n)
+		}
+		c.current.k += unattributed(a)
+		c.current.n += n
+		if !c.strayed(a, w.End()) {
+			return
+		}
+	}
+	c.decide()
+}
+
+// strayed looks for versions that should not answer, and reports whether the phase goes on.
+func (c *clean) strayed(a attack.Answers, now time.Duration) bool {
+	if names, n := foreignVersions(a.Arms, c.expect, c.absent); n > 0 {
+		c.outcome = Fail
+		c.why = sentence("%s came from version %s; only version %s may answer here.", plural(n, "answer", "answers"), strings.Join(names, ", "), c.expect)
+		return false
+	}
+	n := uint64(0)
+	if c.absent != "" {
+		n = hits(a, c.absent)
+	}
+	if n == 0 {
+		return true
+	}
+	c.strays += n
+	if now > c.until {
+		c.outcome = Fail
+		c.why = sentence("version %s still answers %s after the change; only version %s may.", c.absent, Short(now-c.from), c.expect)
+		return false
+	}
+	return c.restart() == nil
+}
+
+func (c *clean) decide() {
+	e := c.evidence(c.expect, "")
+	toFail := -math.Log(c.policy.Beta)
+	all := e.baseline.errors + e.errors
+	if c.healthy && c.errors.Fail(all, e.all()) >= toFail {
+		c.outcome = Fail
+		c.why = sentence("%s of %s answers are errors, allowed %s.", count(all), count(e.all()), percents(float64(c.policy.Errors.Max)))
+		return
+	}
+	if c.current.n < c.fewest || c.test.Log(c.current.k, c.current.n) < c.needed() {
+		return
+	}
+	if c.healthy && c.errors.Pass(all+e.pending, e.all()) < -math.Log(c.policy.Alpha) {
+		return
+	}
+	if slow, q := c.slow(&e); slow != Pass {
+		if slow == Fail {
+			c.outcome = Fail
+			c.why = sentence("%s of version %s is %s, allowed %s.", q, c.expect, Short(e.baseline.response.Quantile(float64(q))), c.policy.Latency.Max[q])
+		}
+		return
+	}
+	c.outcome = Pass
+	c.why = sentence("%s answers, all of version %s: more than %s of another version is ruled out.", count(c.current.n), c.expect, percents(strayShare))
+	if c.current.k > 0 {
+		c.why = sentence("%s answers of version %s, %s without a version: more than %s of another is ruled out.",
+			count(c.current.n-c.current.k), c.expect, count(c.current.k), percents(strayShare))
+	}
+	if c.strays > 0 {
+		c.why += sentence(" %s of version %s before that.", plural(c.strays, "answer", "answers"), c.absent)
+	}
+}
+
+// slow holds the expected version to the absolute latency bounds, after a promote.
+func (c *clean) slow(e *evidence) (Outcome, Quantile) {
+	if !c.healthy {
+		return Pass, 0
+	}
+	for _, q := range c.policy.sortedMax() {
+		bound, err := sequential.NewBound(1-float64(q), sequential.Levels{Alpha: c.policy.Alpha, Beta: c.policy.Beta, Budget: 100_000})
+		if err != nil {
+			return Undecided, q
+		}
+		pass, fail := armLatency{test: bound, quantile: q, limit: time.Duration(c.policy.Latency.Max[q])}.look(e)
+		switch {
+		case fail >= -math.Log(c.policy.Beta):
+			return Fail, q
+		case pass < -math.Log(c.policy.Alpha):
+			return Undecided, q
+		}
+	}
+	return Pass, 0
+}

@@ -1,0 +1,346 @@
+package analyze
+
+import (
+	"math"
+	"time"
+
+	"coalmine/analyze/sequential"
+	"coalmine/attack"
+)
+
+// during judges the canary while it takes its share.
+type during struct {
+	policy  Policy
+	target  Target
+	levels  sequential.Levels
+	before  *totals // the same stage before the canary; nil where nobody looked
+	begin   time.Duration
+	changed int64 // first window after the first change: what is judged regardless of arming begins here
+
+	all     totals // from the first change on
+	skipped totals // of those, before the start of judging
+	judged  totals
+	arming  *arming
+	turns   sequential.Turns
+	stage   *wholeStage
+	split   *splitCheck // nil until judging starts
+	checks  []check
+	breaker breaker
+
+	changes, jumps []string // events that put the measurement in doubt
+	conclusion     Conclusion
+	done           bool
+	last           []reading
+}
+
+func newDuring(p Policy, t Target, l sequential.Levels, before *totals, begin, timeout time.Duration) (*during, error) {
+	share := t.Share()
+	turns, err := sequential.NewTurns(share, p.MarginShare(), l)
+	if err != nil {
+		return nil, err
+	}
+	// Nothing comes later than a client timeout after it was sent; a second more for what waited for a connection.
+	horizon := int((timeout+time.Second)/attack.WindowLength) + 1
+	stage, err := sequential.NewStageErrors(float64(p.Errors.Max), l, horizon)
+	if err != nil {
+		return nil, err
+	}
+	d := &during{policy: p, target: t, levels: l, before: before, begin: begin, turns: turns,
+		arming: newArming(share, p.MarginShare(), p.WarmUp), breaker: breaker{policy: p.Breaker},
+		stage: &wholeStage{test: stage, limit: float64(p.Errors.Max), by: map[string]uint64{}}}
+	d.change(begin)
+	d.arming.from(begin, time.Duration(p.Settle)) // a canary that is live already; a deployment moves it
+	d.checks = []check{d.stage}
+	return d, nil
+}
+
+// change says that the first change is made now: from here on the canary may answer.
+func (d *during) change(at time.Duration) {
+	d.changed = int64(at / attack.WindowLength)
+	d.arming.settle = -1 // wait for the deployment
+}
+
+func (d *during) deployed(at time.Duration) { d.arming.from(at, time.Duration(d.policy.Settle)) }
+
+func (d *during) add(w *attack.Window) {
+	if w.Index < d.changed || d.done {
+		return
+	}
+	d.count(w)
+	if tripped := d.breaker.add(w); !d.look(w.End()) && tripped != "" {
+		d.conclude(w.End(), Inconclusive, "the circuit breaker stopped the load: "+tripped)
+	}
+}
+
+// count puts a window, and the late answers in it, where they belong.
+func (d *during) count(w *attack.Window) {
+	d.all.add(w)
+	d.stage.add(w)
+	canary, baseline := hits(w.Answers, d.target.Canary), hits(w.Answers, d.target.Baseline)
+	if d.arming.judging(w.Index) {
+		d.judged.add(w)
+		d.split.add(w, canary)
+	} else {
+		d.skipped.add(w)
+		d.arming.add(w.Index, armHits{baseline, canary})
+	}
+	for _, l := range w.Late {
+		if l.Index < d.changed {
+			continue
+		}
+		d.all.late(l.Answers)
+		d.stage.late(l)
+		if d.split != nil && d.arming.judging(l.Index) {
+			d.judged.late(l.Answers)
+			d.split.late(l, hits(l.Answers, d.target.Canary))
+		} else {
+			d.skipped.late(l.Answers)
+		}
+	}
+	if d.split == nil && d.arming.start >= 0 {
+		d.arm()
+	}
+}
+
+func hits(a attack.Answers, version string) uint64 {
+	if t := a.Arms[version]; t != nil {
+		return t.Hits
+	}
+	return 0
+}
+
+// arm makes the checks that count from the start of judging. What they may learn, they learn from answers that they
+// do not count: of the before phase, or those that arming let pass.
+func (d *during) arm() {
+	p, t := d.policy, d.target
+	var err error
+	keep := func(c check, problem error) {
+		d.checks = append(d.checks, c)
+		if err == nil {
+			err = problem
+		}
+	}
+	d.split, err = newSplitCheck(p, t.Share(), d.levels, d.arming.start, max(d.arming.settle, d.arming.start))
+	keep(d.split, err)
+
+	known := attack.Histogram(nil)
+	if tally := d.skipped.Arms[t.Baseline]; tally != nil {
+		known = tally.Response
+	}
+	var rate *sequential.Rate
+	if d.before != nil {
+		e := d.before.evidence(t.Baseline, "")
+		known, rate = e.baseline.response, &sequential.Rate{K: e.baseline.errors, N: e.baseline.hits}
+	}
+	bound, problem := sequential.NewBound(float64(p.Errors.Max), d.levels)
+	for _, canary := range []bool{false, true} {
+		keep(armErrors{test: bound, needed: -math.Log(p.Alpha), limit: float64(p.Errors.Max), version: d.version(canary), canary: canary}, problem)
+	}
+	difference, problem := sequential.NewDifference(t.Share(), p.Errors.Margin/100, rate, d.levels)
+	keep(errorDifference{difference, p.Errors.Margin / 100}, problem)
+	for _, q := range p.sortedMax() {
+		bound, problem := sequential.NewBound(1-float64(q), d.levels)
+		for _, canary := range []bool{false, true} {
+			keep(armLatency{bound, q, time.Duration(p.Latency.Max[q]), d.version(canary), canary}, problem)
+		}
+	}
+	for _, q := range p.sortedMargin() {
+		keep(newLatencyDifference(q, p.Latency.Margin[q], known, d.levels))
+	}
+	if err != nil { // Validate lets no such policy through; should one come, nothing is promoted
+		d.conclude(d.all.to, Inconclusive, err.Error())
+	}
+}
+
+func (d *during) version(canary bool) string {
+	if canary {
+		return d.target.Canary
+	}
+	return d.target.Baseline
+}
+
+// readings are all checks at this moment, weighed as the policy's whole set of checks, whether they have begun or not:
+// one that has not stands at 1 to 1.
+func (d *during) readings() []reading {
+	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+	readings := make([]reading, len(d.checks))
+	for i, c := range d.checks {
+		readings[i].check = c
+		readings[i].pass, readings[i].fail = c.look(&e)
+	}
+	if d.split != nil {
+		weigh(readings)
+	} else {
+		readings[0].weight = groupWeight[stageErrors] // the least it can be: the others only share what is left out
+	}
+	return readings
+}
+
+// look decides if it can, failure first.
+func (d *during) look(now time.Duration) (decided bool) {
+	d.last = d.readings()
+	doubts := d.doubts()
+	void, final := sentences(doubts)
+	toPass, toFail := -math.Log(d.policy.Alpha), -math.Log(d.policy.Beta)
+
+	if foreign := foreignCheck(&d.all, d.target.Baseline, d.target.Canary); foreign.Outcome == Fail && !final {
+		return d.reject(now, foreign.Name, foreign.Sentence)
+	}
+	for _, r := range d.last {
+		if r.check.group() == guard && r.fail >= toFail {
+			return d.conclude(now, Inconclusive, "the baseline itself is out of bounds: "+d.explain(r, Fail).Sentence)
+		}
+	}
+	logE, culprit := failing(d.last)
+	if d.split == nil {
+		logE = sequential.LogWeightedMean([]float64{d.last[0].fail, 0}, []float64{d.last[0].weight, 1 - d.last[0].weight})
+	}
+	if logE >= toFail && !final {
+		if culprit.check.group() != stageErrors || d.baselineSound() {
+			return d.reject(now, culprit.check.name(), d.explain(culprit, Fail).Sentence)
+		}
+		return d.conclude(now, Inconclusive, "the baseline may be the one that fails: "+d.explain(culprit, Fail).Sentence)
+	}
+	if final {
+		return d.conclude(now, Inconclusive, void...)
+	}
+	if len(void) > 0 || d.split == nil || now < d.begin+time.Duration(d.policy.MinDuration) {
+		return false
+	}
+	weakest := reading{pass: math.Inf(1)}
+	for _, r := range d.last {
+		if r.check.passes() && r.pass < weakest.pass {
+			weakest = r
+		}
+	}
+	if weakest.check == nil || weakest.pass < toPass {
+		return false
+	}
+	d.conclude(now, Promote)
+	d.conclusion.Culprit = weakest.check.name()
+	d.conclusion.Sentence = sentence("PROMOTE. Had any one of these bounds been broken during this run, a result this good would have come up at most once in %s runs, however often we looked.",
+		count(uint64(math.Round(1/d.policy.Alpha))))
+	return true
+}
+
+// baselineSound reports that the baseline's own errors since the first change speak for it: server errors of the whole
+// stage may then be laid at the canary's door.
+func (d *during) baselineSound() bool {
+	test, err := sequential.NewBound(float64(d.policy.Errors.Max), d.levels)
+	e := d.all.evidence(d.target.Baseline, d.target.Canary)
+	return err == nil && test.Fail(e.baseline.errors, e.baseline.hits) < 0
+}
+
+func sentences(doubts []doubt) (all []string, final bool) {
+	for _, doubt := range doubts {
+		all = append(all, doubt.sentence)
+		final = final || doubt.final
+	}
+	return all, final
+}
+
+func (d *during) reject(now time.Duration, culprit, why string) bool {
+	d.conclude(now, Reject)
+	d.conclusion.Culprit = culprit
+	d.conclusion.Sentence = sentence("REJECT after %s. %s If everything were within bounds, a result this bad would come up at most once in %s runs.",
+		plural(d.all.hits, "request", "requests"), why, count(uint64(math.Round(1/d.policy.Beta))))
+	return true
+}
+
+func (d *during) conclude(now time.Duration, v Verdict, void ...string) bool {
+	d.done = true
+	d.conclusion = Conclusion{Verdict: v, At: now, Void: void}
+	if len(void) > 0 {
+		d.conclusion.Sentence = "INCONCLUSIVE: " + void[0] + "."
+	}
+	return true
+}
+
+// deadline concludes what the evidence did not: fail closed, and say what is missing.
+func (d *during) deadline() {
+	if d.done {
+		return
+	}
+	d.last = d.readings()
+	void, _ := sentences(d.doubts())
+	if d.conclude(d.all.to, Inconclusive, void...); len(void) > 0 {
+		return
+	}
+	if d.split == nil {
+		d.conclusion.Sentence = "INCONCLUSIVE: the load ended before anything could be judged."
+		return
+	}
+	open, more := reading{pass: math.Inf(1)}, math.Inf(1)
+	for _, r := range d.last {
+		if r.check.passes() && r.pass < open.pass {
+			open = r
+		}
+	}
+	if toPass := -math.Log(d.policy.Alpha); open.pass > 0 {
+		more = float64(d.judged.hits) * (toPass/open.pass - 1)
+	}
+	d.conclusion.Culprit = open.check.name()
+	d.conclusion.Sentence = sentence("INCONCLUSIVE at the deadline: %s still undecided. %s Treated as not passed.", open.check.name(), d.explain(open, Undecided).Sentence)
+	switch {
+	case more <= 0:
+		d.conclusion.Sentence = "INCONCLUSIVE: every check passed, but the load ended before min-duration."
+	case more < 100*float64(d.judged.hits):
+		d.conclusion.Sentence += sentence(" About %s more requests should settle it.", count(roundUp(more)))
+	default:
+		d.conclusion.Sentence += " More requests of this kind would hardly settle it: the evidence does not grow."
+	}
+}
+
+// roundUp keeps two digits.
+func roundUp(x float64) uint64 {
+	unit := math.Pow(10, max(math.Floor(math.Log10(max(x, 1)))-1, 0))
+	return uint64(math.Ceil(x/unit) * unit)
+}
+
+// explain is the check with its numbers, outcome as given.
+func (d *during) explain(r reading, o Outcome) Check {
+	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+	c := r.check.explain(&e, o, r)
+	c.Name, c.Outcome, c.Guard = r.check.name(), o, r.check.group() == guard
+	c.Evidence, c.Needed = times(r.pass), 1/d.policy.Alpha
+	if o == Fail || !r.check.passes() {
+		c.Evidence, c.Needed = times(r.fail), 1/d.policy.Beta
+		if r.weight > 0 {
+			c.Needed /= r.weight
+		}
+	}
+	return c
+}
+
+// outcome is what one check says on its own, or as the culprit of a reject.
+func (d *during) outcome(r reading) Outcome {
+	toFail := -math.Log(d.policy.Beta)
+	if r.weight > 0 {
+		toFail -= math.Log(r.weight)
+	}
+	switch {
+	case r.fail >= toFail, d.conclusion.Verdict == Reject && r.check.name() == d.conclusion.Culprit:
+		return Fail
+	case r.check.passes() && r.pass >= -math.Log(d.policy.Alpha):
+		return Pass
+	}
+	return Undecided
+}
+
+// report explains every check, those that have not begun included in words.
+func (d *during) report() (checks []Check) {
+	for _, r := range d.last {
+		checks = append(checks, d.explain(r, d.outcome(r)))
+	}
+	checks = append(checks, foreignCheck(&d.all, d.target.Baseline, d.target.Canary))
+	void, _ := sentences(d.doubts())
+	validity := Check{Name: "measurement", Unit: UnitCount, N: d.all.hits, K: uint64(len(void)), Guard: true, Outcome: Pass,
+		Sentence: "Nothing puts the measurement in doubt."}
+	switch {
+	case len(void) > 0:
+		validity.Outcome, validity.Sentence = Fail, capital(void[0])+"."
+	case d.judged.hits == 0:
+		validity.Outcome, validity.Sentence = Undecided, "No measurement was judged."
+	}
+	return append(checks, validity)
+}

@@ -1,0 +1,444 @@
+// Package analyze is the judge of a canary release: windows of evidence and events go in, in due order, and a verdict
+// comes out that may be looked at after every window (see package sequential for why that costs nothing). It reads no
+// clock and knows no network: the same records give the same verdict, live or from a run file.
+package analyze
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"coalmine/analyze/sequential"
+	"coalmine/attack"
+)
+
+// Judge follows one run through its phases.
+type Judge struct {
+	header Header
+	policy Policy
+	levels sequential.Levels
+
+	phases  []*phase
+	during  *during
+	known   *totals // the tested stage before the canary
+	events  []Event
+	notes   []string
+	changed *time.Duration // first change asked for
+	acted   *time.Duration // promote or rollback done
+	action  string
+	newest  int64
+	end     End
+}
+
+// phase is one stretch of traffic; what judges it depends on its kind.
+type phase struct {
+	name, stage, expect string
+	begin, end          time.Duration
+	totals                     // of all its windows
+	clean               *clean // before and after
+	during              *during
+}
+
+// NewJudge judges by the header's policy; without one it only counts. The policy must be valid.
+func NewJudge(h Header) (*Judge, error) {
+	j := &Judge{header: h, newest: -1, action: "none"}
+	if h.Policy == nil {
+		return j, nil
+	}
+	j.policy = *h.Policy
+	j.levels = sequential.Levels{Alpha: j.policy.Alpha, Beta: j.policy.Beta, Budget: max(h.Budget, 1)}
+	if err := j.policy.Validate(h.Target.Share()); err != nil {
+		return nil, err
+	}
+	if h.Target.Baseline == "" || h.Target.Canary == "" || h.Target.Baseline == h.Target.Canary {
+		return nil, fmt.Errorf("baseline %q and canary %q: want two different versions", h.Target.Baseline, h.Target.Canary)
+	}
+	return j, nil
+}
+
+// Note tells the judge what happened beside the traffic, in order.
+func (j *Judge) Note(e Event) {
+	j.events = append(j.events, e)
+	at := e.At
+	switch e.Name {
+	case PhaseBegin:
+		j.begin(e)
+	case PhaseEnd:
+		j.leave(e.At)
+	case CanaryCreated:
+		j.changed = &at
+		if j.during != nil {
+			j.during.change(e.At)
+		}
+	case CanaryDeployed:
+		if j.during != nil {
+			j.during.deployed(e.At)
+		}
+	case StageChanged:
+		if j.during != nil {
+			j.during.changes = append(j.during.changes, e.Detail["what"])
+		}
+	case ClockJump:
+		if j.during != nil {
+			j.during.jumps = append(j.during.jumps, e.Detail["by"])
+		}
+	case PromoteEnd, RollbackEnd:
+		if e.Detail["error"] == "" {
+			j.acted = &at
+			j.action = map[string]string{PromoteEnd: "promoted", RollbackEnd: "rolled back"}[e.Name]
+		}
+	case Note:
+		j.notes = append(j.notes, e.Detail["text"])
+	}
+}
+
+func (j *Judge) begin(e Event) {
+	p := &phase{name: e.Phase, stage: e.Detail["stage"], expect: e.Detail["expect"], begin: e.At, end: e.At}
+	j.phases = append(j.phases, p)
+	if j.header.Policy == nil {
+		return
+	}
+	var err error
+	kind, other, _ := strings.Cut(e.Phase, "/")
+	switch kind {
+	case Before:
+		if p.clean, err = newClean(j.policy, j.levels, p.expect, "", 0); err == nil && other == "" {
+			p.clean.healthy, p.clean.fewest = true, baselineHits
+		}
+	case During:
+		j.learn()
+		p.during, err = newDuring(j.policy, j.header.Target, j.levels, j.known, e.At, j.header.Plan.Timeout)
+		j.during = p.during
+	case After:
+		if p.clean, err = newClean(j.policy, j.levels, p.expect, e.Detail["absent"], e.At+time.Duration(j.policy.Settle)); err == nil {
+			p.clean.healthy = p.expect == j.header.Target.Canary
+		}
+	}
+	if err != nil {
+		j.notes = append(j.notes, fmt.Sprintf("phase %s is not judged: %s", e.Phase, err))
+	}
+}
+
+// learn takes from the tested stage before the canary what the policy left open.
+func (j *Judge) learn() {
+	for _, p := range j.phases {
+		if p.name == Before {
+			j.known = &p.totals
+		}
+	}
+	if j.policy.Latency.Max != nil || j.known == nil {
+		return
+	}
+	if t := j.known.Arms[j.header.Target.Baseline]; t != nil && t.Response.Total() > 0 {
+		j.policy.Latency.Max = map[Quantile]Duration{0.99: Duration(t.Response.Quantile(0.99) * 3 / 2)}
+	}
+}
+
+func (j *Judge) leave(at time.Duration) {
+	if p := j.now(); p != nil {
+		p.end = at
+		if p.during != nil {
+			p.during.deadline()
+		}
+	}
+}
+
+func (j *Judge) now() *phase {
+	if len(j.phases) == 0 {
+		return nil
+	}
+	return j.phases[len(j.phases)-1]
+}
+
+// Add counts a window; windows come in due order. One that is out of order or comes twice is left out, and noted.
+func (j *Judge) Add(w attack.Window) {
+	p := j.now()
+	if p == nil || w.Phase != p.name || w.Index <= j.newest {
+		j.notes = append(j.notes, fmt.Sprintf("window %d of phase %q is out of order and was left out", w.Index, w.Phase))
+		return
+	}
+	j.newest = w.Index
+	p.totals.add(&w)
+	for _, l := range w.Late {
+		p.totals.late(l.Answers)
+	}
+	p.end = w.End()
+	switch {
+	case p.clean != nil:
+		p.clean.add(&w)
+	case p.during != nil:
+		p.during.add(&w)
+	}
+}
+
+// Settled reports that the phase needs no more traffic: it is decided, or cannot be.
+func (j *Judge) Settled() bool {
+	switch p := j.now(); {
+	case p == nil:
+		return false
+	case p.clean != nil:
+		return p.clean.outcome != Undecided
+	case p.during != nil:
+		return p.during.done
+	}
+	return false
+}
+
+// Outcome is what the present phase says: of a phase before or after, whether only the expected version answered.
+func (j *Judge) Outcome() Outcome {
+	switch p := j.now(); {
+	case p == nil:
+	case p.clean != nil:
+		return p.clean.outcome
+	case p.during != nil:
+		return map[Verdict]Outcome{Promote: Pass, Reject: Fail}[p.during.conclusion.Verdict]
+	}
+	return Undecided
+}
+
+// Verdict is the release's. It is Inconclusive until the evidence says otherwise.
+func (j *Judge) Verdict() Verdict {
+	if j.during == nil {
+		return Inconclusive
+	}
+	return j.during.conclusion.Verdict
+}
+
+// Patience is how long after its end a window waits for its last answers (statistics.md 2.3b), before what is missing
+// counts as pending: long enough for a healthy service to answer, and at most the client's timeout.
+func (j *Judge) Patience() time.Duration {
+	wait := time.Second
+	j.learn()
+	for _, limit := range j.policy.Latency.Max {
+		wait = max(wait, time.Duration(limit))
+	}
+	if j.known != nil {
+		if t := j.known.Arms[j.header.Target.Baseline]; t != nil {
+			wait = max(wait, 2*t.Response.Quantile(0.999))
+		}
+	}
+	return min(wait, j.header.Plan.Timeout)
+}
+
+// Look is what the checks say now.
+func (j *Judge) Look() Look {
+	look := Look{Checks: []Evidence{}}
+	if j.during != nil {
+		look.At = j.during.all.to
+		for _, r := range j.during.last {
+			look.Checks = append(look.Checks, Evidence{r.check.name(), sixDigits(r.pass), sixDigits(r.fail)})
+		}
+	}
+	return look
+}
+
+// Conclude is the verdict with its reasons, as things stand.
+func (j *Judge) Conclude() Conclusion {
+	c := Conclusion{Sentence: "INCONCLUSIVE: no canary was judged."}
+	if j.during != nil {
+		c = j.during.conclusion
+		if !j.during.done {
+			c.Sentence = "INCONCLUSIVE: the run ended before a verdict."
+		}
+	} else if failed := j.failedBefore(); failed != nil {
+		c.At = failed.end
+		c.Void = []string{sentence("stage %s before the canary: %s", failed.stage, failed.clean.why)}
+		if failed.clean.outcome == Undecided {
+			c.Void = []string{sentence("stage %s before the canary: too few answers of version %s to go on", failed.stage, failed.expect)}
+		}
+		c.Sentence = "INCONCLUSIVE: " + strings.TrimSuffix(c.Void[0], ".") + "."
+	}
+	for _, p := range j.phases {
+		c.Requests += p.hits
+	}
+	return c
+}
+
+func (j *Judge) failedBefore() *phase {
+	for _, p := range j.phases {
+		if p.clean != nil && strings.HasPrefix(p.name, Before) && p.clean.outcome != Pass {
+			return p
+		}
+	}
+	return nil
+}
+
+// Finish says why the run ended; a phase that is still open ends, too.
+func (j *Judge) Finish(e End) { j.end = e }
+
+// Policy is the policy as it is applied, with what the before phase added.
+func (j *Judge) Policy() Policy { return j.policy }
+
+// Analysis is everything known so far.
+func (j *Judge) Analysis() Analysis {
+	a := Analysis{Header: j.header, Conclusion: j.Conclude(), Checks: []Check{}, Action: j.action, Events: j.events, Notes: j.notes, End: j.end}
+	if j.header.Policy != nil {
+		a.Header.Policy = &j.policy
+	}
+	if j.during != nil {
+		a.Checks = j.during.report()
+		if e := j.during.all.evidence(j.header.Target.Baseline, j.header.Target.Canary); e.errors > 0 {
+			a.Notes = append(a.Notes, sentence("%s named no version and counted against whom they would hurt most.", plural(e.errors, "error", "errors")))
+		}
+	}
+	for _, p := range j.phases {
+		a.Phases = append(a.Phases, j.phaseReport(p))
+		if kind, _, _ := strings.Cut(p.name, "/"); kind == After && p.clean != nil {
+			a.After = p.clean.outcome
+		}
+	}
+	a.Propagation = j.propagation()
+	return a
+}
+
+func (j *Judge) phaseReport(p *phase) Phase {
+	shown := &p.totals
+	if p.during != nil && p.during.judged.hits > 0 {
+		shown = &p.during.judged
+	}
+	out := Phase{Name: p.name, Stage: p.stage, Expect: p.expect, Start: p.begin, Length: p.end - p.begin,
+		Due: p.due, Sent: p.sent, Hits: p.hits, Pending: p.totals.pending, Arms: j.arms(p, shown), Lateness: lateness(shown)}
+	switch {
+	case p.clean != nil:
+		out.Outcome, out.Sentence = p.clean.outcome, p.clean.why
+		if out.Outcome == Undecided {
+			out.Sentence = sentence("Undecided after %s.", plural(p.hits, "answer", "answers"))
+		}
+	case p.during != nil:
+		out.Outcome = map[Verdict]Outcome{Promote: Pass, Reject: Fail}[p.during.conclusion.Verdict]
+		if skipped := p.during.skipped.hits; skipped > 0 && shown == &p.during.judged {
+			out.Sentence = sentence("The first %s (%s) are not counted here: the change was on its way, and the versions were warming up.",
+				Short(p.during.judged.from-p.begin), plural(skipped, "answer", "answers"))
+		}
+	}
+	return out
+}
+
+func lateness(t *totals) Lateness {
+	return Lateness{WakeP50: t.wake.Quantile(0.5), WakeP99: t.wake.Quantile(0.99), Blocked: t.blocked.Total(), BlockedP99: t.blocked.Quantile(0.99)}
+}
+
+// arms are the versions that were expected, then others that answered, then those that named none.
+func (j *Judge) arms(p *phase, t *totals) []Arm {
+	target := j.header.Target
+	names := []string{}
+	for _, name := range []string{target.Baseline, target.Canary, p.expect} {
+		expected := name == p.expect || p.during != nil || t.Arms[name] != nil
+		if name != "" && expected && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Arms)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	var arms []Arm
+	for _, name := range names {
+		tally := t.Arms[name]
+		if tally == nil {
+			tally = &attack.Tally{}
+		}
+		arm := j.armReport(tally, t.hits)
+		arm.Name, arm.Role = name, role(name, p.expect, target)
+		if p.during != nil {
+			switch arm.Role {
+			case "baseline":
+				share := 1 - target.Share()
+				arm.Configured = &share
+			case "canary":
+				share := target.Share()
+				arm.Configured = &share
+			}
+		}
+		arms = append(arms, arm)
+	}
+	if len(t.Unattributed) > 0 {
+		sum := &attack.Tally{}
+		causes := map[string]uint64{}
+		for _, cause := range slices.Sorted(maps.Keys(t.Unattributed)) {
+			sum.Merge(t.Unattributed[cause])
+			causes[string(cause)] = t.Unattributed[cause].Hits
+		}
+		arm := j.armReport(sum, t.hits)
+		arm.Name, arm.Role, arm.Causes = "unattributed", "unattributed", causes
+		arms = append(arms, arm)
+	}
+	return arms
+}
+
+func role(name, expect string, t Target) string {
+	switch name {
+	case t.Baseline:
+		return "baseline"
+	case t.Canary:
+		return "canary"
+	case expect:
+		return "expected"
+	}
+	if t.Baseline == "" {
+		return "version"
+	}
+	return "foreign"
+}
+
+func (j *Judge) armReport(t *attack.Tally, all uint64) Arm {
+	arm := Arm{Hits: t.Hits, Errors: t.Failed(), First: t.First, Last: t.Last,
+		P50: t.Response.Quantile(0.5), P95: t.Response.Quantile(0.95), P99: t.Response.Quantile(0.99), ServiceP50: t.Service.Quantile(0.5)}
+	if all > 0 {
+		arm.Share = float64(t.Hits) / float64(all)
+		alpha := 0.05
+		if j.header.Policy != nil {
+			alpha = j.policy.Alpha
+		}
+		if sequence, err := sequential.NewBetaSequence(0.5, 0.5); err == nil {
+			arm.ShareLow, arm.ShareHigh = sequence.Interval(t.Hits, all, alpha)
+		}
+	}
+	for class, n := range t.Errors {
+		if arm.Classes == nil {
+			arm.Classes = map[string]uint64{}
+		}
+		arm.Classes[string(class)] = n
+	}
+	return arm
+}
+
+func (j *Judge) propagation() Propagation {
+	var out Propagation
+	for _, e := range j.events {
+		at := e.At
+		switch e.Name {
+		case CanaryCreated:
+			out.Changed = &at
+		case CanaryDeployed:
+			out.Deployed = &at
+		}
+	}
+	if d := j.during; d != nil {
+		if t := d.all.Arms[j.header.Target.Canary]; t != nil {
+			out.FirstCanary = &t.First
+		}
+		window := func(index int64) *time.Duration {
+			if index < 0 {
+				return nil
+			}
+			at := time.Duration(index) * attack.WindowLength
+			return &at
+		}
+		out.Armed = window(d.arming.armed)
+		if d.judged.hits > 0 {
+			out.Judged = &d.judged.from
+			out.Excluded = d.skipped.hits
+		}
+	}
+	out.Acted = j.acted
+	if p := j.now(); p != nil && p.clean != nil && p.clean.absent != "" {
+		if t := p.Arms[p.clean.absent]; t != nil {
+			out.Straggler = &t.Last
+		}
+	}
+	return out
+}

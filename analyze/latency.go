@@ -1,0 +1,162 @@
+package analyze
+
+import (
+	"math"
+	"time"
+
+	"coalmine/analyze/sequential"
+	"coalmine/attack"
+)
+
+// armLatency asks whether an arm's quantile keeps a bound: "Q_p <= x" is "at most 1-p of the answers are slower than
+// x" (statistics.md 2.3). A hit in the bin of x is slower where the arm wants to pass, and faster where it would fail;
+// timeouts, and hits that have no answer yet, are slower than any x.
+type armLatency struct {
+	test     sequential.Bound
+	quantile Quantile
+	limit    time.Duration
+	version  string
+	canary   bool
+}
+
+func (c armLatency) name() string { return c.quantile.String() + " " + c.version }
+func (c armLatency) passes() bool { return true }
+
+func (c armLatency) group() group {
+	if c.canary {
+		return canaryLatency
+	}
+	return guard
+}
+
+func (c armLatency) look(e *evidence) (pass, fail float64) {
+	a := armErrors{canary: c.canary}.arm(e)
+	maybe := atLeast(e.response, c.limit) + e.timeouts + e.pending
+	surely := surelyAbove(a.response, c.limit) + a.timeouts
+	population := a.successes() + a.timeouts
+	fast := e.successes - surelyAbove(e.response, c.limit) + e.pending
+	return c.test.Pass(atLeast(a.response, c.limit)+a.timeouts+maybe, population+maybe), c.test.Fail(surely, population+fast)
+}
+
+func (c armLatency) explain(e *evidence, o Outcome, _ reading) Check {
+	a := armErrors{canary: c.canary}.arm(e)
+	limit := float64(c.limit)
+	out := Check{Unit: UnitTime, K: surelyAbove(a.response, c.limit) + a.timeouts, N: a.successes() + a.timeouts, Limit: Interval{High: &limit}, Guard: !c.canary}
+	if out.N == 0 {
+		out.Sentence = sentence("No answer of version %s was judged for latency.", c.version)
+		return out
+	}
+	estimate := a.response.Quantile(float64(c.quantile))
+	out.Estimate = ptr(float64(estimate))
+	who := "Canary"
+	if !c.canary {
+		who = "Baseline"
+	}
+	out.Sentence = sentence("%s %s is %s (%s of %s answers slower than the allowed %s, %s may be).", who, c.quantile, Short(estimate),
+		count(out.K), count(out.N), Short(c.limit), percents(1-float64(c.quantile)))
+	if o == Pass {
+		high := slowest(a.response, float64(c.quantile), c.test, e, a)
+		out.Proven.High = &high
+		out.Sentence = sentence("%s %s is %s, below %s at the least; allowed %s.", who, c.quantile, Short(estimate), Short(time.Duration(high)), Short(c.limit))
+	}
+	return out
+}
+
+// slowest is the least bound that would pass as well now: the tilts stay, only the place where slow begins moves.
+func slowest(h attack.Histogram, quantile float64, test sequential.Bound, e *evidence, a arm) float64 {
+	// Of the bins that hold something, the first above which few enough are left: the upper bound on the rate is
+	// monotone in the count, so the first that passes is the tightest.
+	low, high := 0, len(h)
+	for low < high {
+		middle := (low + high) / 2
+		x := time.Duration(math.Ceil(attack.BinStart(h[middle].Bin + 1)))
+		maybe := atLeast(e.response, x) + e.timeouts + e.pending
+		if test.Upper(atLeast(h, x)+a.timeouts+maybe, a.successes()+a.timeouts+maybe) <= 1-quantile {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	if low == len(h) {
+		return math.MaxFloat64
+	}
+	return attack.BinStart(h[low].Bin + 1)
+}
+
+// latencyDifference asks whether the canary's quantile exceeds the baseline's by more than the margin (statistics.md
+// 2.5), with no assumption on the distributions.
+type latencyDifference struct {
+	test     *sequential.Quantile
+	quantile Quantile
+	margin   Slack
+
+	counts         []uint64 // dense, of one histogram
+	base, can, any sequential.Tails
+}
+
+func newLatencyDifference(q Quantile, margin Slack, known attack.Histogram, l sequential.Levels) (*latencyDifference, error) {
+	var tail, baseline float64
+	if n := float64(known.Total()); n*(1-float64(q))/2 >= 5 { // fewer say nothing of the tail
+		rho := 1 - float64(q)
+		tail = sequential.TailIndex(float64(known.Quantile(1-rho/2)), float64(known.Quantile(max(1-2*rho, 0))))
+	}
+	if len(known) > 0 {
+		baseline = float64(known.Quantile(float64(q)))
+	}
+	test, err := sequential.NewQuantile(float64(q), sequential.Margin{Ratio: margin.Ratio, AddNS: float64(margin.Add)}, tail, baseline,
+		sequential.DefaultGeometry, l)
+	return &latencyDifference{test: test, quantile: q, margin: margin, counts: make([]uint64, attack.Bins)}, err
+}
+
+func (c *latencyDifference) name() string { return c.quantile.String() + " canary-baseline" }
+func (c *latencyDifference) group() group { return relativeLatency }
+func (c *latencyDifference) passes() bool { return true }
+
+func (c *latencyDifference) fill(into *sequential.Tails, h attack.Histogram, timeouts uint64) {
+	clear(c.counts)
+	for _, b := range h {
+		c.counts[b.Bin] = b.Count
+	}
+	c.counts[attack.Bins-1] += timeouts
+	into.Fill(c.counts)
+}
+
+func (c *latencyDifference) tails(e *evidence) (slow uint64) {
+	c.fill(&c.base, e.baseline.response, e.baseline.timeouts)
+	c.fill(&c.can, e.canary.response, e.canary.timeouts)
+	c.fill(&c.any, e.response, 0)
+	return e.timeouts + e.pending
+}
+
+func (c *latencyDifference) look(e *evidence) (pass, fail float64) {
+	slow := c.tails(e)
+	pass, _ = c.test.Pass(c.base, c.can, c.any, slow)
+	fail, _ = c.test.Fail(c.base, c.can, c.any, slow)
+	return pass, fail
+}
+
+func (c *latencyDifference) explain(e *evidence, o Outcome, _ reading) Check {
+	out := Check{Unit: UnitRatio, K: e.canary.successes(), N: e.baseline.successes() + e.canary.successes()}
+	if e.canary.successes() == 0 || e.baseline.successes() == 0 {
+		out.Sentence = sentence("%s of the two versions cannot be compared: one of them gave no good answer.", c.quantile)
+		return out
+	}
+	base, can := e.baseline.response.Quantile(float64(c.quantile)), e.canary.response.Quantile(float64(c.quantile))
+	allowed := max(c.margin.Ratio, float64(c.margin.Add)/float64(base))
+	out.Estimate = ptr(float64(can)/float64(base) - 1)
+	out.Limit.High = &allowed
+	seen := sentence("%s: canary %s, baseline %s (%s)", c.quantile, Short(can), Short(base), increase(*out.Estimate))
+	limit := sentence("allowed %s, here %s", c.margin, increase(allowed))
+	if o == Fail {
+		out.Sentence = sentence("%s: the canary is slower by more than %s.", seen, limit)
+		return out
+	}
+	high := c.test.UpperRatio(c.base, c.can, c.any, c.tails(e))
+	if math.IsInf(high, 1) {
+		out.Sentence = sentence("%s; no increase is ruled out yet, %s.", seen, limit)
+		return out
+	}
+	out.Proven.High = &high
+	out.Sentence = sentence("%s; an increase of more than %s is ruled out, %s.", seen, increase(high)[1:], limit)
+	return out
+}

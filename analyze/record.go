@@ -1,0 +1,192 @@
+package analyze
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"coalmine/attack"
+)
+
+// Format names the run file's format; a reader refuses any other.
+const Format = "coalmine.run/1"
+
+// Header is the first line of a run file: what was asked of whom, under which policy.
+type Header struct {
+	Format  string          `json:"format"`
+	Tool    string          `json:"tool"`
+	Command string          `json:"command"` // run, gate, attack
+	Name    string          `json:"name,omitempty"`
+	Started time.Time       `json:"started"`
+	Target  Target          `json:"target"`
+	Plan    Plan            `json:"plan"`
+	Policy  *Policy         `json:"policy,omitempty"` // none: nothing is judged
+	Budget  uint64          `json:"n_budget,omitempty"`
+	Stage   json.RawMessage `json:"stage,omitempty"` // as the control plane had it before anything was done
+}
+
+// Target is who is asked and which two versions are compared.
+type Target struct {
+	Where    string  `json:"where"`
+	Method   string  `json:"method"`
+	URL      string  `json:"url"` // without query and credentials
+	API      string  `json:"api,omitempty"`
+	Stage    string  `json:"stage,omitempty"`
+	Baseline string  `json:"baseline"`
+	Canary   string  `json:"canary"`
+	Percent  float64 `json:"percent"`  // to the canary, 0 to 100
+	Classify string  `json:"classify"` // what tells the versions apart
+}
+
+// Share is the configured share of the canary, 0 to 1.
+func (t Target) Share() float64 { return t.Percent / 100 }
+
+// Plan is how the load was meant to be.
+type Plan struct {
+	Rate        float64       `json:"rate_per_s"` // 0: as fast as the connections allow
+	Connections int           `json:"connections"`
+	Timeout     time.Duration `json:"timeout_ns"`
+}
+
+// The kinds of phases. A phase of another stage than the tested one is "before/STAGE".
+const (
+	Before = "before"
+	During = "during"
+	After  = "after"
+	Attack = "attack" // traffic that nobody judges
+)
+
+// The names of events. Their details are texts.
+const (
+	PhaseBegin     = "phase.begin" // expect, absent: versions that alone must, or must not, answer in a before or after phase
+	PhaseEnd       = "phase.end"
+	CanaryCreated  = "canary.created" // asked for: the first change
+	CanaryDeployed = "canary.deployed"
+	Armed          = "armed"
+	StageRead      = "stage.read"
+	StageChanged   = "stage.changed"
+	ClockJump      = "clock.jump"
+	BreakerTripped = "breaker"
+	PromoteBegin   = "promote.begin"
+	PromoteEnd     = "promote.end"
+	RollbackBegin  = "rollback.begin"
+	RollbackEnd    = "rollback.end"
+	Note           = "note"
+)
+
+// Event is something that happened beside the traffic.
+type Event struct {
+	At     time.Duration     `json:"at_ns"` // since the run began, monotonic
+	Phase  string            `json:"phase,omitempty"`
+	Name   string            `json:"name"`
+	Detail map[string]string `json:"detail,omitempty"`
+}
+
+// Look is what the checks said at one moment.
+type Look struct {
+	At     time.Duration `json:"at_ns"`
+	Checks []Evidence    `json:"checks"`
+}
+
+// Evidence is one check at one look, as natural logarithms.
+type Evidence struct {
+	Name string  `json:"name"`
+	Pass float64 `json:"log_pass"`
+	Fail float64 `json:"log_fail"`
+}
+
+// End is why a run ended: verdict, budget, interrupted, breaker or error. A run file without it crashed.
+type End struct {
+	Reason string `json:"reason"`
+	Error  string `json:"error,omitempty"`
+}
+
+// Record is one line of a run file: exactly one of its fields is set, or none where the kind is unknown.
+type Record struct {
+	Header  *Header        `json:"header,omitempty"`
+	Event   *Event         `json:"event,omitempty"`
+	Window  *attack.Window `json:"window,omitempty"`
+	Look    *Look          `json:"look,omitempty"`
+	Verdict *Conclusion    `json:"verdict,omitempty"`
+	End     *End           `json:"end,omitempty"`
+}
+
+// Writer appends records, one JSON object a line. The first error stays and is told by Err and Close.
+type Writer struct {
+	to  io.Writer
+	err error
+}
+
+// NewWriter writes to w, a line at a time: a crash loses at most the last.
+func NewWriter(w io.Writer) *Writer { return &Writer{to: w} }
+
+// Write appends one record.
+func (w *Writer) Write(r Record) {
+	if w.err != nil {
+		return
+	}
+	line, err := json.Marshal(r)
+	if err == nil {
+		_, err = w.to.Write(append(line, '\n'))
+	}
+	w.err = err
+}
+
+// Err is the first error met.
+func (w *Writer) Err() error { return w.err }
+
+// ErrTruncated says that the last line of a run file is not whole; what came before it was read.
+var ErrTruncated = errors.New("the last line is cut off")
+
+// Read hands over the records of a run file in order. It ends with io.EOF's absence as nil, with ErrTruncated where the
+// last line is not whole, and with a located error where something else is wrong.
+func Read(r io.Reader, each func(Record) error) error {
+	in := bufio.NewReaderSize(r, 1<<20)
+	for number := 1; ; number++ {
+		line, err := in.ReadBytes('\n')
+		if err != nil && err != io.EOF {
+			return fmt.Errorf("run file: line %d: %w", number, err)
+		}
+		whole := err == nil
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			var record Record
+			if bad := json.Unmarshal(line, &record); bad != nil {
+				if !whole {
+					return ErrTruncated
+				}
+				return fmt.Errorf("run file: line %d: %w", number, bad)
+			}
+			if err := checkRecord(number, record); err != nil {
+				return err
+			}
+			if err := each(record); err != nil {
+				return err
+			}
+		} else if number == 1 && !whole {
+			return errors.New("run file: empty")
+		}
+		if !whole {
+			return nil
+		}
+	}
+}
+
+func checkRecord(number int, r Record) error {
+	if (number == 1) != (r.Header != nil) {
+		if number == 1 {
+			return errors.New("run file: line 1: want a header, is this a run file of coalmine?")
+		}
+		return fmt.Errorf("run file: line %d: a second header", number)
+	}
+	if r.Header != nil && r.Header.Format != Format {
+		return fmt.Errorf("run file: line 1: format %q, this tool reads %q", r.Header.Format, Format)
+	}
+	if w := r.Window; w != nil && (w.Index < 0 || w.Length <= 0 || w.Length > time.Minute || w.Start < 0 || w.Hits > w.Due || w.Pending > w.Due) {
+		return fmt.Errorf("run file: line %d: window %d contradicts itself", number, w.Index)
+	}
+	return nil
+}

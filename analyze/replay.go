@@ -1,0 +1,59 @@
+package analyze
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+)
+
+// Replay judges a run file again, record by record in file order, and gives what the live run gave. A cut-off last line
+// is noted. recorded is the verdict that the file itself holds, nil if it was never reached.
+func Replay(r io.Reader) (a Analysis, recorded *Conclusion, err error) {
+	var judge *Judge
+	end := End{Reason: "crashed"}
+	err = Read(r, func(record Record) (err error) {
+		switch {
+		case record.Header != nil:
+			judge, err = NewJudge(*record.Header)
+		case record.Event != nil:
+			judge.Note(*record.Event)
+		case record.Window != nil:
+			judge.Add(*record.Window)
+		case record.Verdict != nil:
+			recorded = record.Verdict
+		case record.End != nil:
+			end = *record.End
+		}
+		return err
+	})
+	if errors.Is(err, ErrTruncated) && judge != nil {
+		judge.notes = append(judge.notes, "the last line of the run file is cut off and was left out")
+		err = nil
+	}
+	if err == nil && judge == nil {
+		err = errors.New("run file: no header")
+	}
+	if err != nil {
+		return Analysis{}, nil, err
+	}
+	judge.Finish(end)
+	a = judge.Analysis()
+	if recorded != nil && recorded.Verdict != a.Conclusion.Verdict {
+		a.Notes = append(a.Notes, fmt.Sprintf("the file records %s; this version of coalmine judges the same windows %s", recorded.Verdict, a.Conclusion.Verdict))
+	}
+	return a, recorded, nil
+}
+
+// sixDigits keeps what is the same on every architecture: the last bits of log and exp are not.
+func sixDigits(x float64) float64 {
+	if math.IsInf(x, 0) || math.IsNaN(x) {
+		return math.Copysign(math.MaxFloat64, x)
+	}
+	short, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 6, 64), 64)
+	if err != nil {
+		return x
+	}
+	return short
+}

@@ -1,0 +1,93 @@
+package analyze
+
+import (
+	"coalmine/analyze/sequential"
+	"coalmine/attack"
+)
+
+// splitCheck asks whether the canary gets its share of the answers (statistics.md 2.2 and 2.8). As a roll-out moves
+// from host to host, neither side may rest on the transition: each e-process is the least over all starts between
+// arming and settle, so there is no word on the split before settle.
+type splitCheck struct {
+	test           sequential.Split
+	share, margin  float64
+	alpha          float64
+	first, settled int64 // windows: of the first start, of the last
+	starts         []sequential.SplitCount
+	rest           sequential.SplitCount
+}
+
+func newSplitCheck(p Policy, share float64, l sequential.Levels, first, settled int64) (*splitCheck, error) {
+	test, err := sequential.NewSplit(share, p.MarginShare(), l)
+	return &splitCheck{test: test, share: share, margin: p.MarginShare(), alpha: p.Alpha, first: first, settled: settled}, err
+}
+
+func (c *splitCheck) add(w *attack.Window, canary uint64) {
+	n := sequential.SplitCount{Canary: canary, Unclassified: unattributed(w.Answers) + w.Pending, N: w.Hits + w.Pending}
+	if w.Index < c.settled {
+		c.starts = append(c.starts, n)
+		return
+	}
+	c.rest = plus(c.rest, n)
+}
+
+// late moves answers from pending, which counts as unclassified, to what they turned out to be.
+func (c *splitCheck) late(l attack.Late, canary uint64) {
+	into := &c.rest
+	if i := l.Index - c.first; i >= 0 && i < int64(len(c.starts)) {
+		into = &c.starts[i]
+	}
+	into.Canary += canary
+	named := answered(l.Answers) - unattributed(l.Answers)
+	into.Unclassified -= min(named, into.Unclassified)
+}
+
+func plus(a, b sequential.SplitCount) sequential.SplitCount {
+	return sequential.SplitCount{Canary: a.Canary + b.Canary, Unclassified: a.Unclassified + b.Unclassified, N: a.N + b.N}
+}
+
+func (c *splitCheck) total() sequential.SplitCount {
+	sum := c.rest
+	for _, w := range c.starts {
+		sum = plus(sum, w)
+	}
+	return sum
+}
+
+func (c *splitCheck) name() string { return "split" }
+func (c *splitCheck) group() group { return split }
+func (c *splitCheck) passes() bool { return true }
+
+func (c *splitCheck) look(*evidence) (pass, fail float64) {
+	least := c.test.MinOverStarts(c.starts, c.rest)
+	return min(least.PassLow, least.PassHigh), least.Fail
+}
+
+func (c *splitCheck) explain(_ *evidence, o Outcome, _ reading) Check {
+	sum := c.total()
+	low, high := c.test.Bounds(sum)
+	out := Check{Unit: UnitShare, K: sum.Canary, N: sum.N, Proven: Interval{ptr(low), ptr(high)},
+		Limit: Interval{ptr(c.share - c.margin), ptr(c.share + c.margin)}}
+	if sum.N == 0 {
+		out.Proven = Interval{}
+		out.Sentence = "No answer was judged for the split."
+		return out
+	}
+	share := float64(sum.Canary) / float64(max(sum.N-min(sum.Unclassified, sum.N), 1))
+	out.Estimate = &share
+	allowed := sentence("allowed %s to %s", percents(c.share-c.margin), percents(c.share+c.margin))
+	seen := sentence("Canary share %s (%s of %s answers that name a version", percents(share), count(sum.Canary), count(sum.N-min(sum.Unclassified, sum.N)))
+	if sum.Unclassified > 0 {
+		seen += sentence(", %s do not", count(sum.Unclassified))
+	}
+	seen += ")"
+	switch o {
+	case Fail:
+		out.Sentence = sentence("%s; %s: the traffic is not split as configured (%s).", seen, allowed, percents(c.share))
+	case Pass:
+		out.Sentence = sentence("%s; shares below %s or above %s are ruled out, %s.", seen, percents(low), percents(high), allowed)
+	default:
+		out.Sentence = sentence("%s; it may be anything from %s to %s, %s.", seen, percents(low), percents(high), allowed)
+	}
+	return out
+}

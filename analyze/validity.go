@@ -1,0 +1,130 @@
+package analyze
+
+import (
+	"time"
+
+	"coalmine/analyze/sequential"
+	"coalmine/attack"
+)
+
+// doubt is a reason for which the measurement cannot carry a verdict. A final one also forbids a reject: what was
+// measured is not what was configured. The others forbid only a promote, and may pass.
+type doubt struct {
+	final    bool
+	sentence string
+}
+
+// fewest hits from which shares of them say something about the measurement.
+const fewestValid = 200
+
+// doubts looks for everything but the release that may explain what was seen.
+func (d *during) doubts() (found []doubt) {
+	t, v := &d.judged, d.policy.Validity
+	for _, changed := range d.changes {
+		found = append(found, doubt{true, "stage changed under test: " + changed})
+	}
+	for _, jump := range d.jumps {
+		found = append(found, doubt{false, "the clock jumped: " + jump})
+	}
+	if fail := d.turns.Fail(t.turns.Switched, t.turns.Same); times(fail) >= sequential.TurnsEvidence {
+		found = append(found, doubt{true, sentence("routing is sticky or cached: on one connection the answering version changed only %s of %s times, independent routing would change %s",
+			count(t.turns.Switched), count(t.turns.Switched+t.turns.Same), percents(d.turns.Theta()/0.8))})
+	}
+	if d.all.hits < fewestValid {
+		return found
+	}
+	share := func(k, n uint64) Percentage { return Percentage(float64(k) / float64(max(n, 1))) }
+	if k := classCount(d.all.Answers, attack.Throttled); share(k, d.all.hits) > v.Throttled {
+		found = append(found, doubt{true, sentence("the stage throttles: %s of %s answers are 429", count(k), count(d.all.hits))})
+	}
+	if k := classCount(d.all.Answers, attack.Unauthorized, attack.Forbidden); share(k, d.all.hits) > v.Unrecognised {
+		found = append(found, doubt{true, sentence("the stage refuses us: %s of %s answers are 401 or 403 (credentials, API key, WAF)", count(k), count(d.all.hits))})
+	}
+	if k := d.all.unrecognised(); share(k, d.all.hits) > v.Unrecognised {
+		found = append(found, doubt{true, sentence("the classifier does not tell who answered: %s of %s answers are good and name no version", count(k), count(d.all.hits))})
+	}
+	if t.hits < fewestValid {
+		return found
+	}
+	if k := surelyAbove(t.wake, time.Duration(v.WakeLate)); share(k, t.sent) > v.WakeShare {
+		found = append(found, doubt{false, sentence("the load generator was late: %s of %s requests went out more than %s after they were due though a connection was free",
+			count(k), count(t.sent), v.WakeLate)})
+	}
+	if short := t.due - min(t.sent, t.due); share(short, t.due) > v.Short && t.blocked.Total() < short {
+		found = append(found, doubt{false, sentence("the load generator fell short: %s of %s due requests were sent", count(t.sent), count(t.due))})
+	}
+	return found
+}
+
+// unrecognised are the successes that name no version.
+func (t *totals) unrecognised() (n uint64) {
+	for _, cause := range []attack.Cause{attack.Unrecognised, attack.Conflict, attack.TooManyVersions} {
+		if tally := t.Unattributed[cause]; tally != nil {
+			n += tally.Hits - min(tally.Failed(), tally.Hits)
+		}
+	}
+	return n
+}
+
+func classCount(a attack.Answers, classes ...attack.Class) (k uint64) {
+	for _, class := range classes {
+		for _, t := range a.Arms {
+			k += t.Errors[class]
+		}
+		for _, t := range a.Unattributed {
+			k += t.Errors[class]
+		}
+	}
+	return k
+}
+
+// breaker trips when errors or throttling surge: then the load stops at once, whatever the checks think.
+type breaker struct {
+	policy BreakerPolicy
+	recent []surge
+}
+
+type surge struct {
+	end                     time.Duration
+	hits, errors, throttled uint64
+}
+
+// add returns why it trips, or "".
+func (b *breaker) add(w *attack.Window) string {
+	now := surge{end: w.End(), hits: w.Hits, throttled: classCount(w.Answers, attack.Throttled)}
+	for _, t := range w.Arms {
+		now.errors += t.Failed()
+	}
+	for _, t := range w.Unattributed {
+		now.errors += t.Failed()
+	}
+	for _, l := range w.Late { // they were due earlier, but they are how things stand now
+		now.hits += answered(l.Answers)
+		now.throttled += classCount(l.Answers, attack.Throttled)
+		for _, t := range l.Arms {
+			now.errors += t.Failed()
+		}
+		for _, t := range l.Unattributed {
+			now.errors += t.Failed()
+		}
+	}
+	b.recent = append(b.recent, now)
+	for b.recent[0].end <= w.End()-time.Duration(b.policy.Over) {
+		b.recent = b.recent[1:]
+	}
+	var sum surge
+	for _, s := range b.recent {
+		sum.hits += s.hits
+		sum.errors += s.errors
+		sum.throttled += s.throttled
+	}
+	over := sentence("of %s answers in %s", count(sum.hits), b.policy.Over)
+	switch n := float64(sum.hits); {
+	case sum.hits < uint64(max(b.policy.MinHits, 1)):
+	case float64(sum.throttled)/n > float64(b.policy.Throttled):
+		return sentence("%s %s were throttled", percents(float64(sum.throttled)/n), over)
+	case float64(sum.errors)/n > float64(b.policy.Errors):
+		return sentence("%s %s were errors", percents(float64(sum.errors)/n), over)
+	}
+	return ""
+}
