@@ -1,6 +1,12 @@
 package attack
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Learned is how the versions were found to differ in their answers.
 type Learned struct {
@@ -9,13 +15,202 @@ type Learned struct {
 	Where  string            `json:"where"`  // a sentence: what tells the versions apart
 }
 
-// Classifier maps the values back to versions.
-func (l Learned) Classifier() Classifier { return nil }
+// Classifier maps the values back to versions. A value that is none of them is a version of that name, unless this
+// is the name of another: then it is "value NAME".
+func (l Learned) Classifier() Classifier {
+	find, err := parseRule(l.Rule)
+	if err != nil {
+		return func(Answer) ([]byte, Cause) { return nil, Unrecognised }
+	}
+	versions := make(map[string][]byte, len(l.Values))
+	for version, value := range l.Values {
+		versions[value] = []byte(version)
+	}
+	return func(a Answer) ([]byte, Cause) {
+		value := find(a)
+		if len(value) == 0 {
+			return nil, Unrecognised
+		}
+		if version := versions[string(value)]; version != nil {
+			return version, ""
+		}
+		if _, taken := l.Values[string(value)]; taken {
+			return append([]byte("value "), value...), ""
+		}
+		return value, ""
+	}
+}
 
-// Learn looks for what tells versions apart in answers whose version is known.
-func Learn(byVersion map[string][]Probed) (Learned, error) { return Learned{}, errors.New("not yet") }
+// Learn looks for a place in the answers whose values are one-to-one with the versions, each of which was asked where
+// only it answers. A value that is the version's own name is preferred to a last number that is, and this to any
+// other value that differs: prices, dates and instances do so by chance. Then headers are preferred to JSON, and JSON
+// to text.
+func Learn(byVersion map[string][]Probed) (Learned, error) {
+	versions := slices.Sorted(maps.Keys(byVersion))
+	if len(versions) < 2 {
+		return Learned{}, fmt.Errorf("tell versions apart: there are answers of %d version: want two at least", len(versions))
+	}
+	telling := make(map[string][]Probed, len(versions))
+	var all []Probed
+	for _, v := range versions {
+		if telling[v] = tellingAnswers(byVersion[v]); len(telling[v]) == 0 {
+			return Learned{}, fmt.Errorf("tell versions apart: version %s did not answer", v)
+		}
+		all = append(all, telling[v]...)
+	}
+	places := placesIn(all)
+	for _, at := range places.ofNames() {
+		values := valuesOf(at, telling)
+		if values != nil && namesItself(values) {
+			return at.learned(values), nil
+		}
+	}
+	for _, at := range places.ofValues() {
+		values := valuesOf(at, telling)
+		if values != nil && (at.hint || seenTwice(telling)) {
+			return at.learned(values), nil
+		}
+	}
+	return Learned{}, indistinct(fmt.Sprintf("nothing in their answers differs between versions %s", strings.Join(versions, " and ")), all[0])
+}
 
-// LearnMixed looks for what tells baseline and canary apart in answers of both.
+// LearnMixed looks for what tells two versions apart in answers of both, not knowing which answer is whose: a place
+// that holds exactly these two names, alone or as the last number in a text.
 func LearnMixed(answers []Probed, baseline, canary string) (Learned, error) {
-	return Learned{}, errors.New("not yet")
+	if baseline == canary || baseline == "" || canary == "" {
+		return Learned{}, fmt.Errorf("tell versions %q and %q apart: want two names", baseline, canary)
+	}
+	telling := tellingAnswers(answers)
+	if len(telling) == 0 {
+		return Learned{}, fmt.Errorf("tell versions %s and %s apart: nothing answered", baseline, canary)
+	}
+	both := map[string]string{baseline: baseline, canary: canary}
+	// An arm whose every answer is an error is only among the failed ones.
+	for _, among := range [][]Probed{telling, answered(answers)} {
+		for _, at := range placesIn(among).ofNames() {
+			if len(namesIn(at, among, both)) == 2 {
+				return at.learned(both), nil
+			}
+		}
+	}
+	for _, at := range placesIn(telling).ofNames() {
+		for name := range namesIn(at, telling, both) {
+			other := baseline
+			if other == name {
+				other = canary
+			}
+			return Learned{}, indistinct(fmt.Sprintf("all %d answers name version %s (%s), none %s", len(telling), name, at.rule, other), telling[0])
+		}
+	}
+	return Learned{}, indistinct(fmt.Sprintf("no header, JSON value or text in %d answers names version %s or %s", len(telling), baseline, canary), telling[0])
+}
+
+// tellingAnswers are the successes, or whatever has answered if there is none.
+func tellingAnswers(all []Probed) []Probed {
+	var good []Probed
+	for _, a := range all {
+		if a.Class == "" && a.Status != 0 {
+			good = append(good, a)
+		}
+	}
+	if len(good) > 0 {
+		return good
+	}
+	return answered(all)
+}
+
+func answered(all []Probed) (some []Probed) {
+	for _, a := range all {
+		if a.Status != 0 {
+			some = append(some, a)
+		}
+	}
+	return some
+}
+
+// valuesOf returns the one value of each version at a place, nil where one has none or several, or two share one.
+func valuesOf(at place, byVersion map[string][]Probed) map[string]string {
+	values := make(map[string]string, len(byVersion))
+	taken := make(map[string]bool, len(byVersion))
+	for version, answers := range byVersion {
+		value := at.find(answers[0].answer())
+		if len(value) == 0 || !nameable(value) || taken[string(value)] {
+			return nil
+		}
+		values[version] = string(value)
+		taken[string(value)] = true
+	}
+	for version, answers := range byVersion {
+		for _, a := range answers[1:] {
+			if string(at.find(a.answer())) != values[version] {
+				return nil
+			}
+		}
+	}
+	return values
+}
+
+// namesIn says which of two names are seen at a place; nil where an answer has neither.
+func namesIn(at place, answers []Probed, both map[string]string) map[string]string {
+	seen := make(map[string]string, len(both))
+	for _, a := range answers {
+		name, known := both[string(at.find(a.answer()))]
+		if !known {
+			return nil
+		}
+		seen[name] = name
+	}
+	return seen
+}
+
+func namesItself(values map[string]string) bool {
+	for version, value := range values {
+		if version != value {
+			return false
+		}
+	}
+	return true
+}
+
+// seenTwice: a value seen once may be the request's own.
+func seenTwice(byVersion map[string][]Probed) bool {
+	for _, answers := range byVersion {
+		if len(answers) < 2 {
+			return false
+		}
+	}
+	return true
+}
+
+// indistinct says why versions cannot be told apart, shows an answer, and how a handler could name its version.
+func indistinct(why string, shown Probed) error {
+	return errors.New("tell versions apart: " + why + ". One answer:\n\n" + indent(shown.redacted()) +
+		"\nA handler that names its version (here in Python; elsewhere it is in AWS_LAMBDA_FUNCTION_VERSION):\n\n" + indent(
+		"response = handle(event, context)  # as before\n"+
+			`response.setdefault("headers", {})["X-Lambda-Version"] = context.function_version`+"\n"+
+			"return response\n"))
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n    ") + "\n"
+}
+
+// redacted shows an answer to a person, without what may be a secret.
+func (a Probed) redacted() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "HTTP %d\n", a.Status)
+	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
+		value := redact([]byte(a.Header.Get(name)), exampleBytes)
+		if secretHeaders.MatchString(name) {
+			value = "[redacted]"
+		}
+		fmt.Fprintf(&text, "%s: %s\n", name, value)
+	}
+	fmt.Fprintf(&text, "%s\n", redact(a.Body, 4*exampleBytes))
+	return text.String()
+}
+
+// answer is what a classifier sees of a probed answer.
+func (a Probed) answer() Answer {
+	return Answer{Status: a.Status, Body: a.Body, Header: func(name string) []byte { return []byte(a.Header.Get(name)) }}
 }

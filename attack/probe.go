@@ -1,14 +1,19 @@
 package attack
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
-// MaxProbes is the most requests that a probe sends.
-const MaxProbes = 50
+const (
+	MaxProbes     = 50 // the most requests that a probe sends
+	probesAtATime = 4
+)
 
 // Sample is what a probe brought back.
 type Sample struct {
@@ -27,7 +32,68 @@ type Probed struct {
 	Trouble string        // why there is no whole answer; "" where there is one
 }
 
-// Probe sends n requests, at most 50, a few at a time.
+// Probe sends n requests, at most 50, a few at a time. It fails if nothing answers the first few, and then sends no
+// more.
 func Probe(ctx context.Context, p Plan, n int) (Sample, error) {
-	return Sample{}, errors.New("not yet")
+	if err := p.Validate(); err != nil {
+		return Sample{}, err
+	}
+	client, err := newClient(p)
+	if err != nil {
+		return Sample{}, fmt.Errorf("%s: %w", p.place(), err)
+	}
+	var connections [probesAtATime]*connection
+	for i := range connections {
+		connections[i] = client.connection()
+		defer connections[i].close()
+	}
+	expect := p.Expect.parse()
+	var sample Sample
+	for left := min(n, MaxProbes); left > 0; {
+		batch := make([]Probed, min(left, probesAtATime))
+		var probing sync.WaitGroup
+		for i := range batch {
+			probing.Go(func() { batch[i] = connections[i].probe(ctx, &expect, p.Classify) })
+		}
+		probing.Wait()
+		if err := context.Cause(ctx); err != nil {
+			return sample, fmt.Errorf("%s: %w", p.place(), err)
+		}
+		sample.Answers = append(sample.Answers, batch...)
+		if err := reachable(sample.Answers); err != nil {
+			return sample, fmt.Errorf("%s: %w", p.place(), err)
+		}
+		left -= len(batch)
+	}
+	return sample, nil
+}
+
+// reachable fails if nothing has answered.
+func reachable(answers []Probed) error {
+	for _, a := range answers {
+		if a.Status != 0 {
+			return nil
+		}
+	}
+	return errors.New(answers[0].Trouble)
+}
+
+func (c *connection) probe(ctx context.Context, expect *expectation, classifier Classifier) Probed {
+	sent := time.Now()
+	r := c.do(ctx)
+	got := Probed{Status: r.status, Header: r.header, Class: expect.class(r), Latency: time.Since(sent)}
+	got.Body = bytes.Clone(r.body[:min(len(r.body), classifiedBytes)])
+	if r.err != nil {
+		got.Trouble = plainError(r.err)
+	}
+	version, cause := c.classify(classifier)
+	switch {
+	case len(version) == 0:
+		got.Cause = firstCause(got.Class, cause)
+	case !nameable(version):
+		got.Cause = firstCause(got.Class, Unrecognised)
+	default:
+		got.Version = string(version)
+	}
+	return got
 }

@@ -3,7 +3,207 @@ package attack
 import (
 	"context"
 	"iter"
+	"sync"
+	"time"
 )
 
-// Run sends the load of p, which must be valid, while the loop over its windows runs.
-func Run(ctx context.Context, p Plan) iter.Seq[Window] { return func(yield func(Window) bool) {} }
+// closedLoopPause keeps a closed loop from spinning on a target that refuses connections.
+const closedLoopPause = 10 * time.Millisecond
+
+// Run sends the load of p while the loop over its windows runs. It starts at the next line of the window grid and
+// yields every window from there on in due order, also those in which nothing was due. A reader that is slow delays
+// its windows, never the load.
+//
+// At the end of the duration it goes on until all windows are sealed, at most Patience; what is then unanswered is
+// cancelled and stays pending. When ctx ends everything stops at once, and the windows that have evidence are still
+// yielded: hits that were cancelled are pending in them, never errors. Leaving the loop stops everything at once. In
+// each case no goroutine and no connection is left when the loop ends.
+//
+// p must be valid: from here on trouble is data. Run panics where Validate would have said why it cannot work.
+func Run(ctx context.Context, p Plan) iter.Seq[Window] {
+	if err := p.Validate(); err != nil {
+		panic("attack: run of a plan that is not valid: " + err.Error())
+	}
+	return func(yield func(Window) bool) {
+		r := start(ctx, p)
+		defer r.stop()
+		for more := true; more; {
+			select {
+			case <-r.tally.signal:
+			case <-ctx.Done():
+				r.stop()
+				r.tally.sealRest()
+			}
+			var windows []Window
+			windows, more = r.tally.sealed()
+			for _, w := range windows {
+				if !yield(w) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// A run is one load under way: a schedule of hits, connections that carry them, and a tally of what came back.
+type run struct {
+	plan   Plan
+	client *client
+	expect expectation
+	now    clock
+	begin  time.Duration // of the load, on the clock
+	tally  *tally
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	queue // open loop only
+}
+
+func start(ctx context.Context, p Plan) *run {
+	client, err := newClient(p)
+	if err != nil {
+		panic("attack: run of a plan that is not valid: " + err.Error())
+	}
+	now := clockSince(p.Epoch)
+	// The next line, at the earliest the first.
+	begin := max(0, (now()+WindowLength-1)/WindowLength*WindowLength)
+	r := &run{plan: p, client: client, expect: p.Expect.parse(), now: now, begin: begin, tally: newTally(p, now, begin)}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	if p.Duration > 0 {
+		r.tally.end = begin + p.Duration
+	}
+	if p.MaxHits > 0 {
+		r.tally.limit = p.MaxHits
+	}
+	if p.closedLoop() {
+		for range p.connections() {
+			r.running.Go(r.closedLoop)
+		}
+	} else {
+		r.openLoop()
+	}
+	r.running.Go(func() {
+		if r.tally.run(r.ctx) {
+			r.interrupt()
+		}
+		r.cancel() // what is still in flight stays pending
+	})
+	return r
+}
+
+// stop ends everything and returns when it has ended.
+func (r *run) stop() {
+	r.cancel()
+	r.running.Wait()
+}
+
+// interrupt ends the load now: nothing more is sent, and nothing is due that has not been.
+func (r *run) interrupt() {
+	r.queue.mu.Lock()
+	r.queue.limit = 0
+	now := r.now()
+	r.queue.mu.Unlock()
+	r.tally.stop(now + 1)
+}
+
+// closedLoop is one connection of a closed loop.
+func (r *run) closedLoop() {
+	c := r.client.connection()
+	defer c.close()
+	s := sender{run: r, connection: c}
+	wait := r.begin - r.now()
+	for {
+		if wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-r.ctx.Done():
+			}
+		}
+		wait = 0
+		if r.ctx.Err() != nil {
+			return
+		}
+		due, ok := r.tally.take()
+		if !ok {
+			return
+		}
+		if s.send(due, due) == Transport {
+			wait = closedLoopPause
+		}
+	}
+}
+
+// A sender carries hits over one connection.
+type sender struct {
+	run        *run
+	connection *connection
+	last       arm // of the connection's answers so far
+}
+
+// send carries one hit and counts what became of it, unless it was cancelled: then nothing became of it.
+func (s *sender) send(due, sent time.Duration) Class {
+	r := s.run
+	reply := s.connection.do(r.ctx)
+	answered := r.now()
+	if reply.class != "" && r.ctx.Err() != nil {
+		return reply.class
+	}
+	o := outcome{due: due, sent: sent, answered: answered, class: r.expect.class(reply)}
+	o.version, o.cause = s.connection.classify(r.plan.Classify)
+	o.turn = s.turn(reply.fresh, o.version)
+	if o.class == Wrong && r.tally.wantsExample() {
+		o.example = r.expect.example(reply)
+	}
+	r.tally.answered(&o)
+	return o.class
+}
+
+type arm int8
+
+const (
+	armNone arm = iota
+	armBaseline
+	armCanary
+)
+
+type turn int8
+
+const (
+	turnNone turn = iota
+	turnSame
+	turnSwitched
+)
+
+// turn compares an answer of baseline or canary with the one before on the same connection. Answers that name
+// neither do not count, and do not separate.
+func (s *sender) turn(fresh bool, version []byte) turn {
+	p := &s.run.plan
+	if p.Baseline == "" || p.Canary == "" {
+		return turnNone
+	}
+	last := s.last
+	if fresh {
+		last = armNone
+	}
+	now := armNone
+	switch string(version) {
+	case p.Baseline:
+		now = armBaseline
+	case p.Canary:
+		now = armCanary
+	}
+	switch {
+	case now == armNone:
+		s.last = last
+		return turnNone
+	case last == armNone:
+		s.last = now
+		return turnNone
+	case last == now:
+		return turnSame
+	}
+	s.last = now
+	return turnSwitched
+}

@@ -1,0 +1,168 @@
+package attack
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// forever is a wait that only a worker's return ends.
+const forever = time.Duration(math.MaxInt64)
+
+// queue decides which hit of an open loop goes out next, when, and over which connection. Hits go out in the order
+// of their due times, so that those waiting are nothing but a range of numbers.
+type queue struct {
+	schedule    Schedule
+	connections int
+	kick        chan struct{} // to the dispatcher: a worker is idle again
+
+	mu      sync.Mutex
+	next    uint64 // the hit to be sent next
+	limit   uint64 // no hit from here on
+	pace    catchUp
+	idle    []*worker // the last one idle is the first one used: few connections, and warm ones
+	workers int
+	waiting bool // the dispatcher waits for a worker
+
+	// blocked: hits wait, or waited and are now spread, because every connection was busy. It lasts until no hit
+	// waits any more. Their lateness is the target's doing; all other lateness is ours.
+	blocked bool
+}
+
+// A hit is due, and goes out.
+type hit struct {
+	due     time.Duration
+	blocked bool
+}
+
+// A worker is an open connection, or one about to be, and whoever waits for its answer.
+type worker struct {
+	hits chan hit
+}
+
+// openLoop prepares the queue and starts the dispatcher.
+func (r *run) openLoop() {
+	q := &r.queue
+	q.schedule = Schedule{r.plan.Rate}
+	q.connections = r.plan.connections()
+	q.pace = newCatchUp(r.plan.Rate)
+	q.kick = make(chan struct{}, 1)
+	q.limit = math.MaxUint64
+	if r.plan.Duration > 0 {
+		q.limit = q.schedule.DueBefore(r.plan.Duration)
+	}
+	if n := r.plan.MaxHits; n > 0 && n <= q.limit {
+		q.limit = n
+		r.tally.end = r.begin + q.schedule.Due(n-1) + 1
+	}
+	r.tally.due = func(t time.Duration) uint64 { return q.schedule.DueBefore(t - r.begin) }
+	r.running.Go(r.dispatch)
+}
+
+// dispatch sends hits when they are due. Its schedule is absolute: a late wake-up delays hits, never the schedule.
+func (r *run) dispatch() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-r.queue.kick:
+		case <-r.ctx.Done():
+			return
+		}
+		wait, more := r.dispatchDue()
+		if !more {
+			return
+		}
+		timer.Reset(wait)
+	}
+}
+
+// dispatchDue sends what may be sent now and says how long to wait until more may.
+func (r *run) dispatchDue() (wait time.Duration, more bool) {
+	q := &r.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.next < q.limit {
+		h, wait := q.ready(r.begin, r.now())
+		if wait > 0 {
+			return wait, true
+		}
+		switch {
+		case len(q.idle) > 0:
+			w := q.idle[len(q.idle)-1]
+			q.idle = q.idle[:len(q.idle)-1]
+			h.blocked = q.take(r.now())
+			w.hits <- h
+		case q.workers < q.connections:
+			q.workers++
+			h.blocked = q.take(r.now())
+			w := &worker{hits: make(chan hit, 1)}
+			w.hits <- h
+			r.running.Go(func() { r.work(w) })
+		default:
+			q.blocked, q.waiting = true, true
+			return forever, true
+		}
+	}
+	return 0, false
+}
+
+// ready says how long to wait until the next hit may go out: until it is due, and not too soon after the one before.
+func (q *queue) ready(begin, now time.Duration) (h hit, wait time.Duration) {
+	h.due = begin + q.schedule.Due(q.next)
+	if h.due > now {
+		q.blocked = false
+		return h, h.due - now
+	}
+	return h, max(0, q.pace.free()-now)
+}
+
+// take commits to the next hit and says whether it was blocked.
+func (q *queue) take(now time.Duration) (blocked bool) {
+	q.next++
+	q.pace.take(now)
+	return q.blocked
+}
+
+// again gives a worker that is done the next hit if one waits, and else puts it among the idle.
+func (q *queue) again(w *worker, begin time.Duration, now clock) (hit, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.next < q.limit {
+		t := now()
+		h, wait := q.ready(begin, t)
+		if h.due <= t && len(q.idle) == 0 && q.workers == q.connections {
+			q.blocked = true
+		}
+		if wait == 0 {
+			h.blocked = q.take(t)
+			return h, true
+		}
+	}
+	q.idle = append(q.idle, w)
+	if q.waiting {
+		q.waiting = false
+		notify(q.kick)
+	}
+	return hit{}, false
+}
+
+// work carries hits over one connection until the run ends.
+func (r *run) work(w *worker) {
+	c := r.client.connection()
+	defer c.close()
+	s := sender{run: r, connection: c}
+	for {
+		select {
+		case h := <-w.hits:
+			for more := true; more && r.ctx.Err() == nil; h, more = r.queue.again(w, r.begin, r.now) {
+				sent := r.now()
+				r.tally.sent(h.due, sent, h.blocked)
+				s.send(h.due, sent)
+			}
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,366 @@
+package attack
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxExamples     = 2   // a run
+	maxVersionBytes = 128 // a longer "version" is no name for one
+)
+
+// A clock counts from the epoch of a run, monotonic.
+type clock func() time.Duration
+
+func clockSince(epoch time.Time) clock {
+	now := time.Now()
+	if epoch.IsZero() {
+		epoch = now
+	}
+	ahead := now.Sub(epoch) // an epoch that was once on disk has lost its monotonic part
+	return func() time.Duration { return ahead + time.Since(now) }
+}
+
+// An outcome is what became of one hit.
+type outcome struct {
+	due, sent, answered time.Duration // on the run's clock
+	class               Class
+	version             []byte // empty: none was found
+	cause               Cause  // why not
+	turn                turn
+	example             string
+}
+
+// tally counts hits into the windows they were due in, and seals these in due order.
+//
+// One mutex guards it all, held for one add: an open window holds a few hundred buckets, and a hit is added in well
+// under a microsecond.
+type tally struct {
+	phase    string
+	now      clock
+	patience func() time.Duration
+	due      func(before time.Duration) uint64 // how many hits are due before; nil in a closed loop, where sending decides
+
+	examples atomic.Int32 // taken so far
+
+	mu       sync.Mutex
+	open     []*openWindow // from index first on
+	first    int64
+	end      time.Duration // no hit is due from here on
+	limit    uint64        // no more hits than these
+	taken    uint64        // hits of a closed loop
+	carried  carried
+	versions map[string]string
+	ready    []Window
+	finished bool
+
+	kick   chan struct{} // to the sealer: the oldest window is complete
+	signal chan struct{} // to the reader: windows are ready, or there will be no more
+}
+
+type openWindow struct {
+	due, sent, hits uint64 // due counts in a closed loop only
+	answers         Answers
+	wake, blocked   Histogram
+}
+
+// carried is what belongs to no open window and goes into the one sealed next.
+type carried struct {
+	late          map[int64]*Answers
+	turns         Turns
+	wake, blocked Histogram // of hits that were sent after their window was sealed
+	examples      []string
+}
+
+func newTally(p Plan, now clock, start time.Duration) *tally {
+	return &tally{
+		phase:    p.Phase,
+		now:      now,
+		patience: p.patience,
+		first:    int64(start / WindowLength),
+		end:      math.MaxInt64,
+		limit:    math.MaxUint64,
+		versions: make(map[string]string),
+		kick:     make(chan struct{}, 1),
+		signal:   make(chan struct{}, 1),
+	}
+}
+
+func windowEnd(index int64) time.Duration { return time.Duration(index+1) * WindowLength }
+
+// at is the open window of a due time, nil where it is sealed.
+func (t *tally) at(due time.Duration) *openWindow {
+	i := int(int64(due/WindowLength) - t.first)
+	if i < 0 {
+		return nil
+	}
+	for len(t.open) <= i {
+		t.open = append(t.open, new(openWindow))
+	}
+	return t.open[i]
+}
+
+// dueIn is the number of hits due in a window, up to the end of the load.
+func (t *tally) dueIn(index int64) uint64 {
+	if t.due == nil {
+		return t.at(time.Duration(index) * WindowLength).due
+	}
+	from, to := windowEnd(index-1), min(windowEnd(index), t.end)
+	return min(t.due(to), t.limit) - min(t.due(from), t.limit)
+}
+
+// take makes one hit of a closed loop due: now. The clock is read under the lock, so that no hit is due in a window
+// already sealed.
+func (t *tally) take() (due time.Duration, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	if now >= t.end || t.taken == t.limit {
+		return 0, false
+	}
+	if t.taken++; t.taken == t.limit {
+		t.end = now + 1
+	}
+	w := t.at(now)
+	w.due++
+	w.sent++
+	w.wake.Add(0)
+	return now, true
+}
+
+// sent counts a hit of an open loop when it goes out.
+func (t *tally) sent(due, sent time.Duration, blocked bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	wake, block := &t.carried.wake, &t.carried.blocked
+	if w := t.at(due); w != nil {
+		w.sent++
+		wake, block = &w.wake, &w.blocked
+	}
+	if blocked {
+		wake = block
+	}
+	wake.Add(sent - due)
+}
+
+// answered counts what became of a hit.
+func (t *tally) answered(o *outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch o.turn {
+	case turnSame:
+		t.carried.turns.Same++
+	case turnSwitched:
+		t.carried.turns.Switched++
+	}
+	if o.example != "" {
+		t.carried.examples = append(t.carried.examples, o.example)
+	}
+	w := t.at(o.due)
+	if w == nil {
+		index := int64(o.due / WindowLength)
+		if t.carried.late == nil {
+			t.carried.late = make(map[int64]*Answers)
+		}
+		if t.carried.late[index] == nil {
+			t.carried.late[index] = new(Answers)
+		}
+		t.tallyFor(t.carried.late[index], o).add(o)
+		return
+	}
+	t.tallyFor(&w.answers, o).add(o)
+	w.hits++
+	if w == t.open[0] && o.answered >= windowEnd(t.first) && w.hits == t.dueIn(t.first) {
+		notify(t.kick)
+	}
+}
+
+// tallyFor finds the tally of who answered. It allocates only for the first hit of each in a window.
+func (t *tally) tallyFor(a *Answers, o *outcome) *Tally {
+	if len(o.version) > 0 {
+		if arm := a.Arms[string(o.version)]; arm != nil {
+			return arm
+		}
+		version, cause := t.intern(o.version)
+		if cause == "" {
+			return tallyOf(&a.Arms, version)
+		}
+		o.cause = cause
+	}
+	return tallyOf(&a.Unattributed, firstCause(o.class, o.cause))
+}
+
+// intern keeps one copy of a version's name. What cannot be one, because a terminal, a file or a person could not
+// take it, is not recognised as one.
+func (t *tally) intern(version []byte) (string, Cause) {
+	name, known := t.versions[string(version)]
+	switch {
+	case known:
+		return name, ""
+	case !nameable(version):
+		return "", Unrecognised
+	case len(t.versions) == MaxVersions:
+		return "", TooManyVersions
+	}
+	name = string(version)
+	t.versions[name] = name
+	return name, ""
+}
+
+func nameable(text []byte) bool {
+	if len(text) > maxVersionBytes {
+		return false
+	}
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) {
+			return false
+		}
+		text = text[n:]
+	}
+	return true
+}
+
+func (t *Tally) add(o *outcome) {
+	if t.Hits == 0 || o.answered < t.First {
+		t.First = o.answered
+	}
+	t.Last = max(t.Last, o.answered)
+	t.Hits++
+	if o.class != "" {
+		if t.Errors == nil {
+			t.Errors = make(map[Class]uint64)
+		}
+		t.Errors[o.class]++
+		return
+	}
+	t.Response.Add(o.answered - o.due)
+	t.Service.Add(o.answered - o.sent)
+}
+
+// wantsExample reserves one of the run's examples.
+func (t *tally) wantsExample() bool {
+	return t.examples.Load() < maxExamples && t.examples.Add(1) <= maxExamples
+}
+
+// run seals windows until the last one, or until ctx ends; then interrupted says so.
+func (t *tally) run(ctx context.Context) (interrupted bool) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-t.kick:
+		case <-ctx.Done():
+			return true
+		}
+		wait, finished := t.sealComplete()
+		if finished {
+			return false
+		}
+		timer.Reset(wait)
+	}
+}
+
+// sealComplete seals what can be sealed now and says when to look again.
+func (t *tally) sealComplete() (wait time.Duration, finished bool) {
+	patience := t.patience() // the caller's function: not under the lock
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for now := t.now(); ; {
+		if windowEnd(t.first-1) >= t.end {
+			t.finished = true
+			notify(t.signal)
+			return 0, true
+		}
+		end := windowEnd(t.first)
+		if now < end {
+			return end - now, false
+		}
+		due := t.dueIn(t.first)
+		if t.at(end-1).hits < due && now < end+patience {
+			// Patience may shrink, so look at least at every line of the grid.
+			return min(end+patience, (now/WindowLength+1)*WindowLength) - now, false
+		}
+		t.seal(due)
+	}
+}
+
+// sealRest seals what has evidence once nothing more can come.
+func (t *tally) sealRest() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for windowEnd(t.first-1) < t.end {
+		due := t.dueIn(t.first)
+		c := &t.carried
+		last := windowEnd(t.first) >= t.end
+		if last && due == 0 && c.turns == (Turns{}) && len(c.late)+len(c.wake)+len(c.blocked)+len(c.examples) == 0 {
+			break
+		}
+		t.seal(due)
+	}
+	t.finished = true
+}
+
+// seal moves the oldest open window, and what is carried, to the reader.
+func (t *tally) seal(due uint64) {
+	w := t.at(time.Duration(t.first) * WindowLength)
+	t.open[0] = nil
+	t.open = t.open[1:]
+	sealed := Window{
+		Phase:    t.phase,
+		Index:    t.first,
+		Start:    time.Duration(t.first) * WindowLength,
+		Length:   WindowLength,
+		Due:      due,
+		Sent:     w.sent,
+		Hits:     w.hits,
+		Pending:  due - w.hits,
+		Answers:  w.answers,
+		Turns:    t.carried.turns,
+		Wake:     w.wake,
+		Blocked:  w.blocked,
+		Examples: t.carried.examples,
+	}
+	sealed.Wake.Merge(t.carried.wake)
+	sealed.Blocked.Merge(t.carried.blocked)
+	for index, answers := range t.carried.late {
+		sealed.Late = append(sealed.Late, Late{index, *answers})
+	}
+	slices.SortFunc(sealed.Late, func(a, b Late) int { return cmp.Compare(a.Index, b.Index) })
+	t.carried = carried{}
+	t.first++
+	t.ready = append(t.ready, sealed)
+	notify(t.signal)
+}
+
+// stop ends the load at a time: nothing is due from there on.
+func (t *tally) stop(end time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end = min(t.end, end)
+}
+
+// sealed hands over the windows that are ready; more says whether others may follow.
+func (t *tally) sealed() (windows []Window, more bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	windows, t.ready = t.ready, nil
+	return windows, !t.finished
+}
+
+// notify wakes whoever waits on a channel of one, now or next.
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
