@@ -1,0 +1,94 @@
+package emulator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// Handler is a function's code. It must return when the context ends. An error is an unhandled one: the gateway's 502.
+type Handler func(ctx context.Context, in Invocation) (json.RawMessage, error)
+
+// Invocation is what the Lambda runtime tells a handler.
+type Invocation struct {
+	Version   string // AWS_LAMBDA_FUNCTION_VERSION: "2" or "$LATEST"
+	Qualifier string // the alias or version that was asked for
+	Event     Event
+	Fail      bool   // answer with a 500 of your own: Version.Errors says so
+	Marker    Marker // where to name the version
+}
+
+// environments run one version. Each takes one request at a time; there are never more idle ones than there were requests at once.
+type environments struct{ idle atomic.Int64 }
+
+// take finds an idle environment; if there is none, one has to be started.
+func (e *environments) take() (cold bool) {
+	for {
+		n := e.idle.Load()
+		if n == 0 {
+			return true
+		}
+		if e.idle.CompareAndSwap(n, n-1) {
+			return false
+		}
+	}
+}
+
+func (e *environments) put() { e.idle.Add(1) }
+
+var errCrash = errors.New("runtime exited with error: exit status 2")
+
+// run executes the handler with the version's faults. An environment that crashed or hung is lost, and costs a cold start later.
+func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifier string, e Event) (payload json.RawMessage, err error) {
+	how := x.faults.Versions[v.Version]
+	var wait time.Duration
+	if v.environments.take() {
+		wait = how.ColdStart
+	}
+	wait += how.Latency.sample(x.draw)
+	fate := Share(x.draw.share(forFailure))
+	if fate >= how.Errors+how.Crashes && fate < how.Errors+how.Crashes+how.Hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if err := sleep(ctx, wait); err != nil {
+		v.environments.put()
+		return nil, err
+	}
+	if fate >= how.Errors && fate < how.Errors+how.Crashes {
+		return nil, errCrash
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			payload, err = nil, fmt.Errorf("%v", r)
+			return
+		}
+		v.environments.put()
+	}()
+	return f.handler(ctx, Invocation{v.Version, qualifier, e, fate < how.Errors, how.Marker})
+}
+
+func (l Latency) sample(d draw) time.Duration {
+	if l.Median == 0 || l.Sigma == 0 {
+		return l.Median
+	}
+	return time.Duration(min(float64(l.Median)*math.Exp(l.Sigma*d.normal(forLatency)), float64(time.Hour)))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,199 @@
+package emulator
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Faults says how the emulated system misbehaves; the zero value is healthy and instant.
+type Faults struct {
+	Seed        uint64             `yaml:"seed"`        // every random choice follows from it and the request's number
+	Propagation time.Duration      `yaml:"propagation"` // stage changes reach the gateway's hosts one by one over this time
+	Versions    map[string]Version `yaml:"versions"`    // by function version, "1"
+	Gateway     Gateway            `yaml:"gateway"`
+}
+
+// Version says how one function version misbehaves. Errors, crashes and hangs exclude each other.
+type Version struct {
+	Errors    Share         `yaml:"errors"`     // 500s that the function answers itself, with its marker
+	Crashes   Share         `yaml:"crashes"`    // unhandled: the gateway's anonymous 502
+	Hang      Share         `yaml:"hang"`       // no answer until the integration timeout (29 s), then 504
+	Latency   Latency       `yaml:"latency"`    // of every answer
+	ColdStart time.Duration `yaml:"cold-start"` // added whenever a concurrent environment has to be started
+	Marker    Marker        `yaml:"marker"`
+}
+
+// Gateway says how the gateway misbehaves.
+type Gateway struct {
+	Percent      *float64 `yaml:"percent"`       // canary percent that is applied, 0 to 100, whatever the stage says; nil: the stage's
+	IgnoreCanary bool     `yaml:"ignore-canary"` // everything goes to the stage's own release
+	Throttle     Rate     `yaml:"throttle"`      // requests allowed by a token bucket that holds half a second's worth; the rest gets 429; 0: no limit
+	Cache        bool     `yaml:"cache"`         // answers to GET are kept for 300 s per deployment: both releases share one while they share a deployment
+	Deny         []string `yaml:"deny"`          // aliases whose permission is missing in effect
+	Stray        Stray    `yaml:"stray"`
+}
+
+// Stray sends a share of the canary's requests to a version that is neither release's.
+type Stray struct {
+	Version string `yaml:"version"`
+	Share   Share  `yaml:"share"`
+}
+
+// Latency is lognormal; a sigma of 0 makes it constant.
+type Latency struct {
+	Median time.Duration `yaml:"median"`
+	Sigma  float64       `yaml:"sigma"` // of the logarithm; 0.5 puts p99 at 3.2 times the median
+}
+
+// Share of requests, 0 to 1; "5%" in text.
+type Share float64
+
+func (s *Share) UnmarshalText(text []byte) error {
+	number, percent := strings.CutSuffix(strings.TrimSpace(string(text)), "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || !(v >= 0 && v <= 100) || !percent && v != 0 {
+		return fmt.Errorf(`share %q: want a percentage from 0%% to 100%%, such as "5%%"`, text)
+	}
+	*s = Share(v / 100)
+	return nil
+}
+
+func (s Share) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s Share) String() string {
+	// 14 digits: one less than what a division by 100 and its inverse can lose.
+	return strconv.FormatFloat(roundTo(float64(s)*100, 14), 'f', -1, 64) + "%"
+}
+
+// Rate in requests per second; "100/s" in text.
+type Rate float64
+
+func (r *Rate) UnmarshalText(text []byte) error {
+	number, perSecond := strings.CutSuffix(strings.TrimSpace(string(text)), "/s")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || !(v >= 0 && v <= 1e9) || !perSecond && v != 0 {
+		return fmt.Errorf(`rate %q: want requests per second, such as "100/s"`, text)
+	}
+	*r = Rate(v)
+	return nil
+}
+
+func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+func (r Rate) String() string               { return strconv.FormatFloat(float64(r), 'f', -1, 64) + "/s" }
+
+// Marker says where a function's answers name its version.
+type Marker string
+
+const (
+	MarkHeader Marker = "header" // X-Lambda-Version
+	MarkBody   Marker = "body"
+	MarkBoth   Marker = "both" // what "" means
+	MarkNone   Marker = "none"
+)
+
+func (m *Marker) UnmarshalText(text []byte) error {
+	*m = Marker(text)
+	return m.validate()
+}
+
+func (m Marker) validate() error {
+	switch m {
+	case "", MarkHeader, MarkBody, MarkBoth, MarkNone:
+		return nil
+	}
+	return fmt.Errorf(`marker %q: want "header", "body", "both" or "none"`, string(m))
+}
+
+func (m Marker) inHeader() bool { return m == MarkHeader || m == MarkBoth || m == "" }
+func (m Marker) inBody() bool   { return m == MarkBody || m == MarkBoth || m == "" }
+
+// Validate names the first field that cannot be, as it is spelled in a file.
+func (f Faults) Validate() error {
+	if f.Propagation < 0 {
+		return fmt.Errorf("propagation: %v is negative", f.Propagation)
+	}
+	for _, number := range slices.Sorted(maps.Keys(f.Versions)) {
+		if !isVersion(number) {
+			return fmt.Errorf(`versions.%s: want a function version, such as "2"`, number)
+		}
+		if err := f.Versions[number].validate(); err != nil {
+			return fmt.Errorf("versions.%s.%w", number, err)
+		}
+	}
+	if err := f.Gateway.validate(); err != nil {
+		return fmt.Errorf("gateway.%w", err)
+	}
+	return nil
+}
+
+func (v Version) validate() error {
+	if err := v.Errors.validate(); err != nil {
+		return fmt.Errorf("errors: %w", err)
+	}
+	if err := v.Crashes.validate(); err != nil {
+		return fmt.Errorf("crashes: %w", err)
+	}
+	if err := v.Hang.validate(); err != nil {
+		return fmt.Errorf("hang: %w", err)
+	}
+	if sum := v.Errors + v.Crashes + v.Hang; sum > 1+1e-9 {
+		return fmt.Errorf("errors: with crashes and hang they make %v of the requests, more than all", sum)
+	}
+	if v.Latency.Median < 0 {
+		return fmt.Errorf("latency.median: %v is negative", v.Latency.Median)
+	}
+	if s := v.Latency.Sigma; !(s >= 0 && s <= 5) {
+		return fmt.Errorf("latency.sigma: %v is not from 0 to 5", s)
+	}
+	if v.ColdStart < 0 {
+		return fmt.Errorf("cold-start: %v is negative", v.ColdStart)
+	}
+	if err := v.Marker.validate(); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (g Gateway) validate() error {
+	if p := g.Percent; p != nil && !(*p >= 0 && *p <= 100) {
+		return fmt.Errorf("percent: %v is not from 0 to 100", *p)
+	}
+	if r := float64(g.Throttle); !(r >= 0) || math.IsInf(r, 0) {
+		return fmt.Errorf("throttle: %v is not a rate", r)
+	}
+	for i, alias := range g.Deny {
+		if alias == "" {
+			return fmt.Errorf("deny[%d]: want an alias, such as staging", i)
+		}
+	}
+	if err := g.Stray.Share.validate(); err != nil {
+		return fmt.Errorf("stray.share: %w", err)
+	}
+	if g.Stray.Share > 0 && !isVersion(g.Stray.Version) {
+		return fmt.Errorf(`stray.version: %q is no function version, such as "3"`, g.Stray.Version)
+	}
+	return nil
+}
+
+func (s Share) validate() error {
+	if !(s >= 0 && s <= 1) {
+		return fmt.Errorf("%v is not from 0%% to 100%%", s)
+	}
+	return nil
+}
+
+// isVersion takes what Lambda calls published versions, and $LATEST.
+func isVersion(s string) bool { return s == latest || isNumber(s) }
+
+func isNumber(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+func roundTo(v float64, digits int) float64 {
+	r, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', digits, 64), 64)
+	return r
+}

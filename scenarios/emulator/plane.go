@@ -1,0 +1,131 @@
+package emulator
+
+import (
+	"maps"
+	"sync/atomic"
+	"time"
+)
+
+// plane is what requests to the APIs read. It holds immutable views that the control plane swaps whole, so that a request
+// takes no lock: not while it is routed and not while its function sleeps.
+type plane struct {
+	stages    atomic.Pointer[map[stageKey]*hosts]
+	functions atomic.Pointer[map[string]*functionView]
+	faults    atomic.Pointer[conditions]
+	drawn     atomic.Uint64 // requests so far
+	changes   uint64        // stage changes so far; guarded by the control plane's lock
+}
+
+type stageKey struct{ api, stage string }
+
+// conditions are the faults in force, with the state that some of them need.
+type conditions struct {
+	Faults
+	throttle *bucket // nil: no limit
+	denied   map[string]bool
+}
+
+// functionView is a function as requests see it.
+type functionView struct {
+	arn      string
+	handler  Handler
+	versions map[string]*version
+	aliases  map[string]aliasConfiguration
+	policies map[string]policy
+}
+
+var clock = time.Now() // elapsed time is monotonic, and 8 bytes
+
+func elapsed() time.Duration { return time.Since(clock) }
+
+func (p *plane) set(f Faults) {
+	f.Versions = maps.Clone(f.Versions)
+	next := &conditions{Faults: f, denied: map[string]bool{}}
+	if percent := f.Gateway.Percent; percent != nil {
+		v := *percent
+		next.Gateway.Percent = &v
+	}
+	for _, alias := range f.Gateway.Deny {
+		next.denied[alias] = true
+	}
+	last := p.faults.Load()
+	if rate := f.Gateway.Throttle; rate > 0 {
+		if last != nil && last.throttle != nil && last.Gateway.Throttle == rate {
+			next.throttle = last.throttle
+		} else {
+			next.throttle = newBucket(rate)
+		}
+	}
+	if last != nil && last.Seed != f.Seed {
+		p.drawn.Store(0)
+	}
+	p.faults.Store(next)
+}
+
+func (p *plane) next(f *conditions) draw { return draw{f.Seed, p.drawn.Add(1)} }
+
+// publish gives a stage's hosts a new release. A stage that is new is there at once: propagation is about changes.
+func (p *plane) publish(key stageKey, r *release) {
+	if h := p.hosts(key); h != nil {
+		f := p.faults.Load()
+		p.changes++
+		h.change(r, f.Propagation, draw{f.Seed, p.changes})
+		return
+	}
+	p.swapStages(func(all map[stageKey]*hosts) { all[key] = newHosts(r) })
+}
+
+func (p *plane) withdraw(key stageKey) {
+	p.swapStages(func(all map[stageKey]*hosts) { delete(all, key) })
+}
+
+func (p *plane) flush(key stageKey) {
+	if h := p.hosts(key); h != nil {
+		h.cache.Store(newCache())
+	}
+}
+
+func (p *plane) hosts(key stageKey) *hosts {
+	if all := p.stages.Load(); all != nil {
+		return (*all)[key]
+	}
+	return nil
+}
+
+func (p *plane) swapStages(change func(map[stageKey]*hosts)) {
+	all := map[stageKey]*hosts{}
+	if old := p.stages.Load(); old != nil {
+		maps.Copy(all, *old)
+	}
+	change(all)
+	p.stages.Store(&all)
+}
+
+func (p *plane) function(name string) *functionView {
+	if all := p.functions.Load(); all != nil {
+		return (*all)[name]
+	}
+	return nil
+}
+
+// publishFunctions shows the data plane all functions as they are now; unlike stages, they have no propagation to model.
+func (c *control) publishFunctions() {
+	all := make(map[string]*functionView, len(c.functions))
+	for name, f := range c.functions {
+		v := &functionView{
+			arn:      f.arn,
+			handler:  getProducts,
+			versions: make(map[string]*version, len(f.versions)),
+			aliases:  maps.Clone(f.aliases),
+			policies: maps.Clone(f.policies),
+		}
+		if h := c.handlers[name]; h != nil {
+			v.handler = h
+		}
+		for _, each := range f.versions {
+			v.versions[each.Version] = each
+		}
+		all[name] = v
+	}
+	c.plane.functions.Store(&all)
+}
