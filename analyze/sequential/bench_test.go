@@ -94,6 +94,26 @@ func BenchmarkQuantileColdLook(b *testing.B) {
 	}
 }
 
+// Histograms that are hard to search: both arms with something in every bin, and only one arm.
+func BenchmarkQuantileHardLook(b *testing.B) {
+	q := must(NewQuantile(.95, Margin{Ratio: .1}, 4, 0, DefaultGeometry, Levels{Alpha: .01, Beta: .05, Budget: 50_000}))
+	counts := make([]uint64, DefaultGeometry.Last+2)
+	for i := range counts {
+		counts[i] = 1
+	}
+	each := NewTails(counts)
+	for name, arms := range map[string][2]Tails{"each": {each, each}, "baseline": {each, {}}, "canary": {{}, each}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				q.passHint, q.failHint = Underflow, Underflow
+				q.Pass(arms[0], arms[1], Tails{}, 0)
+				sink, _ = q.Fail(arms[0], arms[1], Tails{}, 0)
+			}
+		})
+	}
+}
+
 // What is computed for display only, once a second or so.
 func BenchmarkDisplayBounds(b *testing.B) {
 	l := Levels{Alpha: .01, Beta: .05, Budget: 50_000}

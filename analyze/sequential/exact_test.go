@@ -284,8 +284,9 @@ func walkInto(p float64, limit int, low, high func(k, n int) bool) (stopped, mea
 	return stopped, meanN / stopped
 }
 
-// The price of a verdict, exactly, looking at every response. The figures are those of the design (its section 4, simulated at every
-// 20 responses, a few per cent more): a test that is valid and slow would be caught here.
+// The price of a verdict, exactly, looking at every response, to 1 %: a test that is valid and slow would be caught here. The design
+// (its section 4) simulated much the same: PASS 2,747; FAIL 5,734 (looking at every 20th), 488, 21, 11; bound: 440 (without the
+// responses' granularity 430), 558, 2,297; 1,161, 359 and 41 with the equal FAIL weights of its first version.
 func TestRequestsToVerdict(t *testing.T) {
 	s := must(NewSplit(.5, .03, nominal))
 	b := must(NewBound(.01, Levels{.05, .05, 100_000}))
@@ -300,21 +301,21 @@ func TestRequestsToVerdict(t *testing.T) {
 	check := func(name string, stopped, mean, want float64) {
 		t.Helper()
 		t.Logf("%s: %.4f after %.0f on average", name, stopped, mean)
-		if stopped < .98 || math.Abs(mean-want) > .05*want+1 {
+		if stopped < .98 || math.Abs(mean-want) > .01*want+.5 {
 			t.Errorf("%s: called with probability %.3f after %.0f on average, want %.0f", name, stopped, mean, want)
 		}
 	}
 	stopped, mean := walkInto(.5, 12_000, passLow, passHigh)
 	check("split 50 % passes", stopped, mean, 2747)
-	for share, want := range map[float64]float64{.45: 5734, .40: 488, .10: 18, 0: 11} {
+	for share, want := range map[float64]float64{.45: 5516, .40: 492, .10: 21, 0: 11} {
 		stopped, mean = walk(share, 40_000, failLow, failHigh)
 		check(fmt.Sprintf("split %v fails", share), stopped, mean, want)
 	}
-	for rate, want := range map[float64]float64{0: 431, .001: 545, .005: 2297} {
+	for rate, want := range map[float64]float64{0: 430, .001: 547, .005: 2320} {
 		stopped, mean = walk(rate, 40_000, pass, never)
 		check(fmt.Sprintf("rate %v passes", rate), stopped, mean, want)
 	}
-	for rate, want := range map[float64]float64{.02: 1161, .03: 359, .10: 41} {
+	for rate, want := range map[float64]float64{.02: 1082, .03: 343, .10: 37} {
 		stopped, mean = walk(rate, 40_000, never, fail)
 		check(fmt.Sprintf("rate %v fails", rate), stopped, mean, want)
 	}

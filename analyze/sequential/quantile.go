@@ -233,6 +233,7 @@ type scan struct {
 	shift      int
 	last       int
 	fail       bool
+	evaluated  int // how often E was computed: the price of the search
 }
 
 // reach is the first bin whose hits count as above g(x), x in bin j.
@@ -277,8 +278,12 @@ func (s *scan) floor(lo, hi int) float64 {
 	}
 	kb, nb := s.baseline(hi)
 	kc, nc := s.canary(lo)
+	s.evaluated++
 	return s.e.log(kb, nb, kc, nc)
 }
+
+// ceiling is at least E at every x in bins lo to hi: the corner opposite to floor's.
+func (s *scan) ceiling(lo, hi int) float64 { return s.floor(hi, lo) }
 
 // flat reports that all bins from lo to hi have the same counts, which they have if the ends do.
 func (s *scan) flat(lo, hi int) bool {
@@ -298,10 +303,13 @@ type span struct {
 	floor  float64
 }
 
-// minimum is the value of the full scan over all bins, bit for bit, and the first bin that has it, by branch and bound: a range
-// whose floor is above the best value so far holds nothing better. The search starts with the bin that won last time. The slack
-// keeps ranges that rounding may have put a hair too high, and ranges with the same value, so that neither the value nor the bin
-// depends on where the search began.
+// minimum is the value of the full scan over all bins, and the first bin that has it, by branch and bound: a range whose floor is
+// above the best value so far holds nothing better. The search starts with the bin that won last time.
+//
+// Neither the value nor the bin may depend on where the search began. Hence the slack, which keeps ranges that rounding has put a
+// hair too high, and ranges with the same value, of which the first bin counts. Among the latter are long plateaus where no count
+// matters any more (one arm without responses: only the pairs that expect nothing of the other arm are left); there the value at
+// the least and at the most favourable corner is one number, to the bit, and so is all between.
 func (s *scan) minimum(hint int) (least float64, bin int) {
 	bin = min(max(hint, Underflow), s.last)
 	least = s.at(bin)
@@ -310,10 +318,11 @@ func (s *scan) minimum(hint int) (least float64, bin int) {
 	for top := 1; top > 0; {
 		top--
 		r := stack[top]
-		if r.floor > least+1e-12*(1+math.Abs(least)) {
+		slack := 1e-12 * (1 + math.Abs(least))
+		if r.floor > least+slack {
 			continue
 		}
-		if s.flat(r.lo, r.hi) { // then the floor is the value
+		if s.flat(r.lo, r.hi) || r.floor > least-slack && r.floor == s.ceiling(r.lo, r.hi) { // then the floor is the value
 			if r.floor < least || r.floor == least && r.lo < bin {
 				least, bin = r.floor, r.lo
 			}

@@ -78,7 +78,7 @@ func (s *StageErrors) Append(k, n uint64) {
 
 // Amend says that this many pending hits of an earlier window, back windows before the newest, have turned out as errors. (Those
 // that turned out as successes are counted already.) Hits of windows before the first one appended are not of this process and
-// are ignored; so are errors beyond the window's n.
+// are ignored; so are errors beyond the window's n (beyond the horizon: beyond all windows' n).
 func (s *StageErrors) Amend(back int, errors uint64) {
 	if back < 0 || uint64(back) >= s.windows || errors == 0 {
 		return

@@ -44,14 +44,14 @@ func TestStageErrorsAmend(t *testing.T) {
 			all, kept = append(all, x), append(kept, x)
 			for range rng.IntN(4) {
 				back, errors := rng.IntN(60), rng.Uint64N(3)
-				s.Amend(back, errors)
 				if i := w - back; i >= 0 {
 					errors = min(errors, all[i].n-all[i].k)
 					all[i].k += errors
 					if back <= horizon {
-						kept[i].k += min(errors, kept[i].n-kept[i].k)
+						kept[i].k += errors
 					}
 				}
+				s.Amend(back, errors)
 			}
 			if rng.IntN(3) > 0 {
 				continue // several amended windows at one look
@@ -67,6 +67,34 @@ func TestStageErrorsAmend(t *testing.T) {
 			}
 			if most := plainStage(s, func(int) []stretch { return all }, len(all)); s.Log() > most+1e-9 {
 				t.Fatalf("run %d, window %d: log E %v, more than the true counts' %v", run, w, s.Log(), most)
+			}
+		}
+	}
+}
+
+// At the bound E[E] is 1, whatever the windows; below it less. All outcomes of four windows.
+func TestStageErrorsExpectation(t *testing.T) {
+	sizes := []int{3, 0, 4, 2}
+	for _, theta := range []float64{.01, .3} {
+		for _, p := range []float64{theta, theta / 2} {
+			sum := 0.0
+			var visit func(counts []uint64, logP float64)
+			visit = func(counts []uint64, logP float64) {
+				if w := len(counts); w < len(sizes) {
+					for k := range sizes[w] + 1 {
+						visit(append(counts, uint64(k)), logP+binomial(k, sizes[w], p))
+					}
+					return
+				}
+				s := must(NewStageErrors(theta, nominal, 2))
+				for w, k := range counts {
+					s.Append(k, uint64(sizes[w]))
+				}
+				sum += math.Exp(logP + s.Log())
+			}
+			visit(nil, 0)
+			if p == theta && math.Abs(sum-1) > 1e-10 || p < theta && sum >= 1 {
+				t.Errorf("theta %v: E[E] = %v at %v", theta, sum, p)
 			}
 		}
 	}
@@ -106,7 +134,7 @@ func TestStageErrorsSimulated(t *testing.T) {
 			var k uint64
 			for range hits {
 				if rng.Float64() < theta {
-					if rng.IntN(3) == 0 {
+					if rng.IntN(10) == 0 {
 						when := w + 1 + rng.IntN(40) // some beyond the horizon
 						late[when] = append(late[when], w)
 					} else {
