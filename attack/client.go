@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	classifiedBytes = 64 << 10 // what a classifier sees of a body
-	keptBytes       = 10 << 20 // what an expectation sees of it; what follows is read and dropped
-	headerBytes     = 1 << 20  // a longer header is no answer
-	mostInformative = 5        // 1xx answers before the one that counts
+	classifiedBytes = 64 << 10  // what a classifier sees of a body
+	keptBytes       = 10 << 20  // what an expectation sees of it; what follows is read and dropped
+	headerBytes     = 256 << 10 // a longer header is no answer
+	mostInformative = 5         // 1xx answers before the one that counts
 )
 
 // A target may close a connection that lies idle, and a request can cross that on its way: nobody's error. So a
@@ -323,7 +323,7 @@ type meter struct {
 
 func (m *meter) Read(b []byte) (int, error) {
 	if m.left == 0 {
-		return 0, errors.New("a header of more than 1 MiB")
+		return 0, errors.New("a header of more than 256 KiB")
 	}
 	if m.left > 0 {
 		b = b[:min(len(b), m.left)]

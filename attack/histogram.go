@@ -83,6 +83,9 @@ func (h *Histogram) Add(d time.Duration) { h.AddBin(BinOf(d), 1) }
 
 // AddBin counts n hits in a bin.
 func (h *Histogram) AddBin(bin int, n uint64) {
+	if n == 0 {
+		return
+	}
 	i, found := slices.BinarySearchFunc(*h, bin, func(b Bucket, bin int) int { return b.Bin - bin })
 	if found {
 		(*h)[i].Count += n
@@ -135,9 +138,10 @@ func (h Histogram) MarshalText() ([]byte, error) {
 	return base64.RawStdEncoding.AppendEncode(nil, raw), nil
 }
 
-// UnmarshalText reads what MarshalText wrote and refuses anything else.
+// UnmarshalText reads what MarshalText wrote and refuses what it cannot have written: bins out of order or range, empty
+// ones, leftovers.
 func (h *Histogram) UnmarshalText(text []byte) error {
-	raw, err := base64.RawStdEncoding.AppendDecode(nil, text)
+	raw, err := base64.RawStdEncoding.Strict().AppendDecode(nil, text)
 	if err != nil {
 		return fmt.Errorf("histogram: %w", err)
 	}

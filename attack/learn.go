@@ -184,7 +184,7 @@ func seenTwice(byVersion map[string][]Probed) bool {
 
 // indistinct says why versions cannot be told apart, shows an answer, and how a handler could name its version.
 func indistinct(why string, shown Probed) error {
-	return errors.New("tell versions apart: " + why + ". One answer:\n\n" + indent(shown.redacted()) +
+	return errors.New("tell versions apart: " + why + ". One answer:\n\n" + indent(shown.Redacted()) +
 		"\nA handler that names its version (here in Python; elsewhere it is in AWS_LAMBDA_FUNCTION_VERSION):\n\n" + indent(
 		"response = handle(event, context)  # as before\n"+
 			`response.setdefault("headers", {})["X-Lambda-Version"] = context.function_version`+"\n"+
@@ -195,8 +195,8 @@ func indent(text string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n    ") + "\n"
 }
 
-// redacted shows an answer to a person, without what may be a secret.
-func (a Probed) redacted() string {
+// Redacted shows an answer to a person, without what may be a secret.
+func (a Probed) Redacted() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "HTTP %d\n", a.Status)
 	for _, name := range slices.Sorted(maps.Keys(a.Header)) {

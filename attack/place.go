@@ -16,16 +16,18 @@ import (
 
 // A place is somewhere in an answer where a version may be named.
 type place struct {
-	rule     string // as ParseClassifier understands it
-	find     rule
-	where    string // "the header X-Release"
-	name     string
-	hint     bool // it is called like something that names a release
-	volatile bool // it is called like something that differs by chance
+	rule  string // as ParseClassifier understands it
+	find  rule
+	where string // "the header X-Release"
+	name  string
+	hint  bool // it is called like something that names a release
 }
 
 var (
-	versionNames  = regexp.MustCompile(`(?i)version|release|revision|build|deploy|commit|variant|colou?r`)
+	versionNames = regexp.MustCompile(`(?i)version|release|revision|build|deploy|commit|variant|colou?r`)
+
+	// What differs from request to request, from host to host or with the hour looks one-to-one with the versions
+	// for a handful of requests, and a number in it may well be 1 or 2.
 	volatileNames = regexp.MustCompile(`(?i)^(age|etag|via|content-length|content-md5|connection|keep-alive|alt-svc|expires|last-modified|server-timing)$` +
 		`|^(x-)?(amz|amzn|cf|cache|ratelimit)-|cookie|request|trace|correlation|instance|host|time|date|stamp|latency|duration|token|cursor|nonce|uuid|(^|[^a-z])id$|Id$|_ms$`)
 )
@@ -53,10 +55,7 @@ func (p places) ofNames() []place {
 }
 
 // ofValues are the places where a value may stand for a version.
-func (p places) ofValues() []place {
-	all := slices.Concat(p.headers, p.values, p.words)
-	return slices.DeleteFunc(all, func(at place) bool { return at.volatile })
-}
+func (p places) ofValues() []place { return slices.Concat(p.headers, p.values, p.words) }
 
 func placesIn(answers []Probed) (p places) {
 	headers, pointers := make(map[string]bool), make(map[string]bool)
@@ -92,32 +91,32 @@ func newPlaces(kind, where string, names map[string]bool) (all []place) {
 		if shown == "" {
 			shown = "the root"
 		}
-		if at, err := newPlace(kind+name, where+shown, name); err == nil {
+		at, err := newPlace(kind+name, where+shown, name)
+		if err == nil && (at.hint || !volatileNames.MatchString(at.lastName())) {
 			all = append(all, at)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b place) int {
-		return cmp.Or(-compareBool(a.hint, b.hint), compareBool(a.volatile, b.volatile), cmp.Compare(len(a.name), len(b.name)))
+		switch {
+		case a.hint && !b.hint:
+			return -1
+		case b.hint && !a.hint:
+			return 1
+		}
+		return cmp.Compare(len(a.name), len(b.name))
 	})
 	return all
 }
 
 func newPlace(text, where, name string) (place, error) {
 	find, err := parseRule(text)
-	last := name[strings.LastIndexByte(name, '/')+1:]
-	hint := versionNames.MatchString(last)
-	return place{text, find, where, name, hint, !hint && volatileNames.MatchString(last)}, err
+	at := place{rule: text, find: find, where: where, name: name}
+	at.hint = versionNames.MatchString(at.lastName())
+	return at, err
 }
 
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
-}
+// lastName is the header's name, or the member's.
+func (at place) lastName() string { return at.name[strings.LastIndexByte(at.name, '/')+1:] }
 
 // collectPointers notes where a document has strings, numbers, true and false.
 func collectPointers(into map[string]bool, at string, value any, depth int) {
@@ -161,7 +160,7 @@ func textPlaces(texts [][]byte, tokens *regexp.Regexp, group, what string) (all 
 			case strings.TrimSpace(context) == "":
 				continue // would be any token
 			}
-			if seen[expr] || len(all) == searchedPlain {
+			if seen[expr] || len(all) == searchedPlain || volatileText(context) {
 				continue
 			}
 			seen[expr] = true
@@ -171,6 +170,11 @@ func textPlaces(texts [][]byte, tokens *regexp.Regexp, group, what string) (all 
 		}
 	}
 	return all
+}
+
+// volatileText says whether what stands before a token announces something that differs by chance.
+func volatileText(context string) bool {
+	return !versionNames.MatchString(context) && slices.ContainsFunc(words.FindAllString(context, -1), volatileNames.MatchString)
 }
 
 // learned says in a sentence what the values of a place are.

@@ -15,12 +15,12 @@ var (
 	mailAddresses = regexp.MustCompile(`[\w.+-]+@[\w.-]+`)
 	longTokens    = regexp.MustCompile(`[\w+/=.~-]{20,}`)
 	cutToken      = regexp.MustCompile(`[\w+/=.~@-]*$`)
-	digitRuns     = regexp.MustCompile(`\d{5,}`)
+	digitRuns     = regexp.MustCompile(`\d(?:[ -]?\d){4,}`)
 )
 
 // redact shows the beginning of a text with everything taken out that may be a credential or somebody's data: the
-// values of members with telling names, mail addresses, tokens of 20 characters, 5 digits in a row. It looks beyond
-// the end of what it shows, and drops a token cut there, so that a cut does not make a long token short.
+// values of members with telling names, mail addresses, tokens of 20 characters, 5 digits in a row or in groups. It
+// looks beyond the end of what it shows, and drops a token cut there, so that a cut does not make a long token short.
 func redact(body []byte, limit int) string {
 	const beyond = 1024
 	text := strings.ToValidUTF8(string(body[:min(len(body), limit+beyond)]), "?")

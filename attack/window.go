@@ -63,9 +63,9 @@ func (t *Tally) Failed() (n uint64) {
 	return n
 }
 
-// Merge adds o to t.
+// Merge adds o, which may be nil as in a file it may be null, to t.
 func (t *Tally) Merge(o *Tally) {
-	if o.Hits == 0 {
+	if o == nil || o.Hits == 0 {
 		return
 	}
 	if t.Hits == 0 || o.First < t.First {

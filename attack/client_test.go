@@ -1,0 +1,268 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+)
+
+// Whatever a target does, each hit ends in one class and is attributed if its answer names a version.
+func TestMisbehavingTargets(t *testing.T) {
+	t.Parallel()
+	const ok = "HTTP/1.1 200 OK\nX-Lambda-Version: 2\n"
+	for _, c := range []struct {
+		name    string
+		answer  func(net.Conn, int)
+		class   Class
+		arm     bool // names version 2
+		cause   Cause
+		perConn bool // each request needs a connection of its own
+	}{
+		{"well", says(ok+"Content-Length: 2\n\nok", false), "", true, "", false},
+		{"garbage", says("\x00\x01SSH-2.0-OpenSSH\n\nwhat", true), Transport, false, NoTransport, true},
+		{"nothing", func(conn net.Conn, _ int) { conn.Close() }, Transport, false, NoTransport, true},
+		{"half a header", says("HTTP/1.1 200 OK\nX-Lambda-Vers", true), Transport, false, NoTransport, true},
+		{"a header without end", func(conn net.Conn, _ int) {
+			conn.Write([]byte("HTTP/1.1 200 OK\r\nX-Long: "))
+			for range 2 << 20 / 1024 {
+				conn.Write(make([]byte, 1024))
+			}
+		}, Transport, false, NoTransport, true},
+		{"reset", func(conn net.Conn, _ int) {
+			conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		}, Transport, false, NoTransport, true},
+		{"never answers", func(net.Conn, int) {}, Timeout, false, NoTimeout, true},
+		{"stops in the body", says(ok+"Content-Length: 20\n\nhalf", false), Timeout, true, "", true},
+		{"closes in the body", says(ok+"Content-Length: 20\n\nhalf", true), Truncated, true, "", true},
+		{"closes in the body, anonymous", says("HTTP/1.1 200 OK\nContent-Length: 20\n\nhalf", true), Truncated, false, NoTransport, true},
+		{"closes in a chunk", says(ok+"Transfer-Encoding: chunked\n\n14\r\nhalf", true), Truncated, true, "", true},
+		{"chunk of garbage", says(ok+"Transfer-Encoding: chunked\n\nzz\r\n", true), Truncated, true, "", true},
+		{"says less than it sends", says(ok+"Content-Length: 2\n\nok and more", false), "", true, "", true},
+		{"chunked", says(ok+"Transfer-Encoding: chunked\n\n2\r\nok\r\n0\r\n\r\n", false), "", true, "", false},
+		{"trailers", says(ok+"Transfer-Encoding: chunked\nTrailer: X-Sum\n\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n", false), "", true, "", false},
+		{"no length", says(ok+"\nuntil the end", true), "", true, "", true},
+		{"connection: close", says(ok+"Connection: close\nContent-Length: 2\n\nok", false), "", true, "", true},
+		{"HTTP/1.0", says("HTTP/1.0 200 OK\nX-Lambda-Version: 2\n\nok", true), "", true, "", true},
+		{"HTTP/1.0, kept alive", says("HTTP/1.0 200 OK\nConnection: keep-alive\nX-Lambda-Version: 2\nContent-Length: 2\n\nok", false), "", true, "", false},
+		{"100 first", says("HTTP/1.1 100 Continue\n\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nX-Lambda-Version: 2\r\nContent-Length: 0\r\n\r\n", false), "", true, "", false},
+		{"only 100", says(strings.TrimPrefix(strings.Repeat("\r\n\r\nHTTP/1.1 100 Continue", 7), "\r\n\r\n")+"\n\n", false), Transport, false, NoTransport, true},
+		{"101", says("HTTP/1.1 101 Switching Protocols\n\n", false), Wrong, false, Unrecognised, true},
+		{"204", says("HTTP/1.1 204 No Content\nX-Lambda-Version: 2\n\n", false), Wrong, true, "", false},
+		{"redirect", says("HTTP/1.1 302 Found\nLocation: /elsewhere\nContent-Length: 0\n\n", false), Redirect, false, No3xx, false},
+		{"304", says("HTTP/1.1 304 Not Modified\n\n", false), Redirect, false, No3xx, false},
+		{"401", says("HTTP/1.1 401 No\nContent-Length: 0\n\n", false), Unauthorized, false, No4xx, false},
+		{"403", says("HTTP/1.1 403 No\nContent-Length: 0\n\n", false), Forbidden, false, No4xx, false},
+		{"404", says("HTTP/1.1 404 No\nContent-Length: 0\n\n", false), ClientError, false, No4xx, false},
+		{"429", says("HTTP/1.1 429 No\nContent-Length: 0\n\n", false), Throttled, false, No429, false},
+		{"500", says("HTTP/1.1 500 No\nContent-Length: 0\n\n", false), ServerError, false, No5xx, false},
+		{"500 of a version", says("HTTP/1.1 500 No\nX-Lambda-Version: 2\nContent-Length: 0\n\n", false), ServerError, true, "", false},
+		{"502", says("HTTP/1.1 502 No\nContent-Length: 0\n\n", false), ServerError, false, No5xx, false},
+		{"504", says("HTTP/1.1 504 No\nContent-Length: 0\n\n", false), GatewayTime, false, No504, false},
+		{"999", says("HTTP/1.1 999 No\nContent-Length: 0\n\n", false), ServerError, false, No5xx, false},
+		{"no version", says("HTTP/1.1 200 OK\nContent-Length: 0\n\n", false), "", false, Unrecognised, false},
+		{"a name nobody can read", says("HTTP/1.1 200 OK\nX-Lambda-Version: 2\xff\nContent-Length: 0\n\n", false), "", false, Unrecognised, false},
+		{"a name too long", says("HTTP/1.1 200 OK\nX-Lambda-Version: "+strings.Repeat("2", 200)+"\nContent-Length: 0\n\n", false), "", false, Unrecognised, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := rawServer(t, c.answer)
+			const n = 3
+			timeout := 3 * time.Second
+			if c.class == Timeout {
+				timeout = 150 * time.Millisecond
+			}
+			got := attack(t, Plan{Target: target(s.url), MaxHits: n, Connections: 1, Duration: 5 * time.Second, Timeout: timeout, Classify: byHeader(t)})
+			if got.Hits+got.late != n {
+				t.Fatalf("%d hits, %d pending", got.Hits, got.Pending)
+			}
+			if c.class == "" && len(got.errors()) > 0 || c.class != "" && got.errors()[c.class] != n {
+				t.Errorf("errors %v, want %q", got.errors(), c.class)
+			}
+			if arm := got.all.Arms["2"]; c.arm && (arm == nil || arm.Hits != n) || !c.arm && (got.all.Unattributed[c.cause] == nil || got.all.Unattributed[c.cause].Hits != n) {
+				t.Errorf("arms %v, unattributed %v", got.all.Arms, got.all.Unattributed)
+			}
+			if conns := s.conns.Load(); c.perConn && conns != n || !c.perConn && conns != 1 {
+				t.Errorf("%d connections for %d requests", conns, n)
+			}
+		})
+	}
+}
+
+func TestRefusedAndUnresolved(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	url := "http://" + listener.Addr().String() + "/products?key=secret"
+	got := attack(t, Plan{Target: target(url), Rate: perSecond(50), Duration: 100 * time.Millisecond})
+	if got.Hits != 5 || got.errors()[Transport] != 5 || got.all.Unattributed[NoTransport] == nil {
+		t.Errorf("%d hits, errors %v", got.Hits, got.errors())
+	}
+	_, err = Probe(t.Context(), Plan{Target: target(url)}, 50)
+	if want := "GET http://" + listener.Addr().String() + "/products: connection refused"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+func TestCertificates(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(r.Proto)) }))
+	s.Config.ErrorLog = discard
+	s.StartTLS()
+	defer s.Close()
+	p := Plan{Target: target(s.URL), MaxHits: 3, Connections: 1, Duration: 5 * time.Second}
+	if got := attack(t, p); got.errors()[Transport] != 3 {
+		t.Errorf("a certificate nobody signed: errors %v", got.errors())
+	}
+	if _, err := Probe(t.Context(), p, 1); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("probe: %v", err)
+	}
+	p.Insecure = true
+	if got := attack(t, p); got.Hits != 3 || len(got.errors()) != 0 {
+		t.Errorf("not verified: %d hits, errors %v", got.Hits, got.errors())
+	}
+	sample, err := Probe(t.Context(), p, 1)
+	if err != nil || string(sample.Answers[0].Body) != "HTTP/1.1" {
+		t.Errorf("probe: %v, %+v", err, sample)
+	}
+}
+
+// What goes over the wire is the plan's, and nothing else.
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	check := func(name string, p Plan, want string) {
+		t.Helper()
+		if err := p.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		c, err := newClient(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.ReplaceAll(string(c.request), "\r\n", "\n"); got != want {
+			t.Errorf("%s:\n%q, want\n%q", name, got, want)
+		}
+	}
+	check("least", Plan{Target: vegeta.Target{URL: "http://example.com"}},
+		"GET / HTTP/1.1\nHost: example.com\nUser-Agent: coalmine\n\n")
+	check("most", Plan{
+		Target: vegeta.Target{Method: "POST", URL: "http://example.com:81/a?b=c", Body: []byte("hello"),
+			Header: http.Header{"host": {"prod.example.com"}, "user-agent": {"mine"}, "X-A": {"1", "2"}}},
+		UserAgent: "coalmine/1", RunID: "abc",
+	}, "POST /a?b=c HTTP/1.1\nHost: prod.example.com\nUser-Agent: mine\nContent-Length: 5\nX-A: 1\nX-A: 2\nX-Coalmine-Run: abc\n\nhello")
+	check("own user agent", Plan{Target: target("http://example.com/"), UserAgent: "coalmine/1"},
+		"GET / HTTP/1.1\nHost: example.com\nUser-Agent: coalmine/1\n\n")
+}
+
+// A connection that was idle and is closed is nobody's error; one that is closed in use is the target's.
+func TestStaleConnections(t *testing.T) {
+	t.Parallel()
+	closing := func(after time.Duration) (*raw, *atomic.Int64) {
+		var requests atomic.Int64
+		return rawServer(t, func(conn net.Conn, nth int) {
+			requests.Add(1)
+			if after == 0 && nth == 1 {
+				conn.Close()
+				return
+			}
+			conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+			if after > 0 {
+				time.AfterFunc(after, func() { conn.Close() })
+			}
+		}), &requests
+	}
+	ask := func(s *raw, pause time.Duration) []Class {
+		client, err := newClient(Plan{Target: target(s.url)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := client.connection()
+		defer c.close()
+		first := c.do(t.Context()).class
+		time.Sleep(pause)
+		return []Class{first, c.do(t.Context()).class}
+	}
+	idle, requests := closing(50 * time.Millisecond)
+	if got := ask(idle, idleForRetry+50*time.Millisecond); got[0] != "" || got[1] != "" || requests.Load() != 2 {
+		t.Errorf("closed while idle: %q, %d requests", got, requests.Load())
+	}
+	busy, _ := closing(0)
+	if got := ask(busy, 0); got[0] != "" || got[1] != Transport {
+		t.Errorf("closed in use: %q", got)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var n int
+		fmt.Sscanf(r.URL.Path, "/%d", &n)
+		w.Write(make([]byte, n))
+	}))
+	defer s.Close()
+	for _, size := range []int{0, 1, 511, 512, 513, 65535, 65536, 65537, 1 << 20, 11 << 20} {
+		for _, withJSON := range []bool{false, true} {
+			p := Plan{Target: target(fmt.Sprintf("%s/%d", s.URL, size))}
+			kept := min(size, classifiedBytes)
+			if withJSON {
+				p.Expect.JSON = map[string]Shape{"/a": {}}
+				kept = min(size, keptBytes)
+			}
+			client, err := newClient(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := client.connection()
+			for range 2 {
+				r := c.do(t.Context())
+				if r.class != "" || r.size != int64(size) || len(r.body) != kept {
+					t.Errorf("%d bytes: %q, %d, kept %d, want %d: %v", size, r.class, r.size, len(r.body), kept, r.err)
+				}
+			}
+			c.close()
+		}
+	}
+}
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	s := versions(t)
+	sample, err := Probe(t.Context(), Plan{Target: target(s.URL), Classify: byHeader(t)}, 60)
+	if err != nil || len(sample.Answers) != MaxProbes {
+		t.Fatalf("%d answers, %v", len(sample.Answers), err)
+	}
+	for _, a := range sample.Answers {
+		if a.Status != 200 || a.Version != "1" && a.Version != "2" || a.Class != "" || a.Latency <= 0 || len(a.Body) == 0 || a.Header.Get("X-Lambda-Version") != a.Version {
+			t.Errorf("%+v", a)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Probe(ctx, Plan{Target: target(s.URL)}, 5); err == nil || !strings.Contains(err.Error(), "context canceled") {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := Probe(t.Context(), Plan{}, 5); err == nil || !strings.Contains(err.Error(), "url") {
+		t.Errorf("no plan: %v", err)
+	}
+	var sent atomic.Int64
+	silent := rawServer(t, func(net.Conn, int) { sent.Add(1) })
+	if _, err := Probe(t.Context(), Plan{Target: target(silent.url), Timeout: 50 * time.Millisecond}, 50); err == nil || !strings.HasSuffix(err.Error(), ": timeout") || sent.Load() > probesAtATime {
+		t.Errorf("silent: %v after %d requests", err, sent.Load())
+	}
+	none := rawServer(t, says("HTTP/1.1 500 No\nContent-Length: 0\n\n", false))
+	sample, err = Probe(t.Context(), Plan{Target: target(none.url), Classify: byHeader(t)}, 2)
+	if err != nil || len(sample.Answers) != 2 || sample.Answers[0].Cause != No5xx || sample.Answers[0].Class != ServerError {
+		t.Errorf("errors: %v, %+v", err, sample)
+	}
+}
