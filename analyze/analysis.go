@@ -108,10 +108,10 @@ type Arm struct {
 
 // Lateness says how late requests were sent.
 type Lateness struct {
-	WakeP50    time.Duration `json:"wake_p50_ns"` // a connection was free: the generator's doing
-	WakeP99    time.Duration `json:"wake_p99_ns"`
-	Blocked    uint64        `json:"blocked"` // hits that waited for a connection: the target's doing
-	BlockedP99 time.Duration `json:"blocked_p99_ns"`
+	WakeP50    time.Duration `json:"wake_p50"` // a connection was free: the generator's doing
+	WakeP99    time.Duration `json:"wake_p99"`
+	Blocked    uint64        `json:"blocked_hits"` // hits that waited for a connection: the target's doing
+	BlockedP99 time.Duration `json:"blocked_p99"`
 }
 
 // Phase is what one stretch of traffic showed.

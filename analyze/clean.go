@@ -120,7 +120,7 @@ func (c *clean) decide() {
 	all := e.baseline.errors + e.errors
 	if c.healthy && c.errors.Fail(all, e.all()) >= toFail {
 		c.outcome = Fail
-		c.why = sentence("%s of %s answers are errors, allowed %s.", count(all), count(e.all()), percents(float64(c.policy.Errors.Max)))
+		c.why = sentence("%s of %s answers are errors, allowed %s.", Count(all), Count(e.all()), Share(float64(c.policy.Errors.Max)))
 		return
 	}
 	if c.current.n < c.fewest || c.test.Log(c.current.k, c.current.n) < c.needed() {
@@ -137,10 +137,10 @@ func (c *clean) decide() {
 		return
 	}
 	c.outcome = Pass
-	c.why = sentence("%s answers, all of version %s: more than %s of another version is ruled out.", count(c.current.n), c.expect, percents(strayShare))
+	c.why = sentence("%s answers, all of version %s: more than %s of another version is ruled out.", Count(c.current.n), c.expect, Share(strayShare))
 	if c.current.k > 0 {
 		c.why = sentence("%s answers of version %s, %s without a version: more than %s of another is ruled out.",
-			count(c.current.n-c.current.k), c.expect, count(c.current.k), percents(strayShare))
+			Count(c.current.n-c.current.k), c.expect, Count(c.current.k), Share(strayShare))
 	}
 	if c.strays > 0 {
 		c.why += sentence(" %s of version %s before that.", plural(c.strays, "answer", "answers"), c.absent)

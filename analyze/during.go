@@ -219,7 +219,7 @@ func (d *during) look(now time.Duration) (decided bool) {
 	d.conclude(now, Promote)
 	d.conclusion.Culprit = weakest.check.name()
 	d.conclusion.Sentence = sentence("PROMOTE. Had any one of these bounds been broken during this run, a result this good would have come up at most once in %s runs, however often we looked.",
-		count(uint64(math.Round(1/d.policy.Alpha))))
+		Count(uint64(math.Round(1/d.policy.Alpha))))
 	return true
 }
 
@@ -243,7 +243,7 @@ func (d *during) reject(now time.Duration, culprit, why string) bool {
 	d.conclude(now, Reject)
 	d.conclusion.Culprit = culprit
 	d.conclusion.Sentence = sentence("REJECT after %s. %s If everything were within bounds, a result this bad would come up at most once in %s runs.",
-		plural(d.all.hits, "request", "requests"), why, count(uint64(math.Round(1/d.policy.Beta))))
+		plural(d.all.hits, "request", "requests"), why, Count(uint64(math.Round(1/d.policy.Beta))))
 	return true
 }
 
@@ -285,7 +285,7 @@ func (d *during) deadline() {
 	case more <= 0:
 		d.conclusion.Sentence = "INCONCLUSIVE: every check passed, but the load ended before min-duration."
 	case more < 100*float64(d.judged.hits):
-		d.conclusion.Sentence += sentence(" About %s more requests should settle it.", count(roundUp(more)))
+		d.conclusion.Sentence += sentence(" About %s more requests should settle it.", Count(roundUp(more)))
 	default:
 		d.conclusion.Sentence += " More requests of this kind would hardly settle it: the evidence does not grow."
 	}
@@ -321,7 +321,7 @@ func (d *during) outcome(r reading) Outcome {
 	switch {
 	case r.fail >= toFail, d.conclusion.Verdict == Reject && r.check.name() == d.conclusion.Culprit:
 		return Fail
-	case r.check.passes() && r.pass >= -math.Log(d.policy.Alpha):
+	case r.check.passes() && r.pass >= -math.Log(d.policy.Alpha), !r.check.passes() && d.conclusion.Verdict == Promote:
 		return Pass
 	}
 	return Undecided

@@ -55,14 +55,14 @@ func (c armErrors) explain(e *evidence, o Outcome, _ reading) Check {
 	if !c.canary {
 		who = "Baseline"
 	}
-	seen := sentence("%s errors %s of %s (%s)", who, count(a.errors), count(a.hits), percents(*out.Estimate))
+	seen := sentence("%s errors %s of %s (%s)", who, Count(a.errors), Count(a.hits), Share(*out.Estimate))
 	switch o {
 	case Fail:
 		low := c.test.Lower(a.errors, a.hits+e.successes+e.pending)
 		out.Proven.Low = &low
-		out.Sentence = sentence("%s: at least %s, allowed %s.", seen, percents(low), percents(c.limit))
+		out.Sentence = sentence("%s: at least %s, allowed %s.", seen, Share(low), Share(c.limit))
 	default:
-		out.Sentence = sentence("%s; at most %s, allowed %s.", seen, percents(high), percents(c.limit))
+		out.Sentence = sentence("%s; at most %s, allowed %s.", seen, Share(high), Share(c.limit))
 	}
 	if o != Fail && anonymous > 0 {
 		out.Sentence += sentence(" %s without a version counted against it.", plural(anonymous, "error or hit", "errors and hits"))
@@ -100,7 +100,7 @@ func (c errorDifference) explain(e *evidence, o Outcome, _ reading) Check {
 	out.Estimate = ptr(100 * (float64(a.errors)/float64(a.hits) - float64(b.errors)/float64(b.hits)))
 	high := 100 * c.test.Upper(b.errors, b.hits+e.successes, a.errors+anonymous, a.hits+anonymous)
 	out.Proven.High = &high
-	seen := sentence("Canary errors %s of %s, baseline %s of %s", count(a.errors), count(a.hits), count(b.errors), count(b.hits))
+	seen := sentence("Canary errors %s of %s, baseline %s of %s", Count(a.errors), Count(a.hits), Count(b.errors), Count(b.hits))
 	if o == Fail {
 		out.Sentence = sentence("%s: the canary is worse by %s, allowed %s.", seen, points(*out.Estimate), points(c.margin*100))
 	} else {
@@ -171,19 +171,19 @@ func (c *wholeStage) explain(_ *evidence, o Outcome, _ reading) Check {
 	anonymous := c.k
 	for _, version := range slices.Sorted(maps.Keys(c.by)) {
 		if k := c.by[version]; k > 0 {
-			whose = append(whose, sentence("%s from version %s", count(k), version))
+			whose = append(whose, sentence("%s from version %s", Count(k), version))
 			anonymous -= k
 		}
 	}
 	if anonymous > 0 {
-		whose = append(whose, sentence("%s without a version", count(anonymous)))
+		whose = append(whose, sentence("%s without a version", Count(anonymous)))
 	}
-	out.Sentence = sentence("Server errors of everybody since the first change: %s of %s (%s)", count(c.k), count(c.n), percents(*out.Estimate))
+	out.Sentence = sentence("Server errors of everybody since the first change: %s of %s (%s)", Count(c.k), Count(c.n), Share(*out.Estimate))
 	if len(whose) > 0 {
 		out.Sentence += ", " + strings.Join(whose, ", ")
 	}
 	if o == Fail {
-		out.Sentence += sentence("; if each version kept its %s, so would both together", percents(c.limit))
+		out.Sentence += sentence("; if each version kept its %s, so would both together", Share(c.limit))
 	}
 	out.Sentence += "."
 	return out

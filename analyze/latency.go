@@ -53,7 +53,7 @@ func (c armLatency) explain(e *evidence, o Outcome, _ reading) Check {
 		who = "Baseline"
 	}
 	out.Sentence = sentence("%s %s is %s (%s of %s answers slower than the allowed %s, %s may be).", who, c.quantile, Short(estimate),
-		count(out.K), count(out.N), Short(c.limit), percents(1-float64(c.quantile)))
+		Count(out.K), Count(out.N), Short(c.limit), Share(1-float64(c.quantile)))
 	if o == Pass {
 		high := slowest(a.response, float64(c.quantile), c.test, e, a)
 		out.Proven.High = &high

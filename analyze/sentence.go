@@ -11,8 +11,8 @@ import (
 // sentence is Sprintf by another name: the checks speak through it.
 func sentence(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 
-// count writes 8312 as "8,312".
-func count(n uint64) string {
+// Count writes 8312 as "8,312".
+func Count(n uint64) string {
 	digits := strconv.FormatUint(n, 10)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
@@ -24,11 +24,11 @@ func plural(n uint64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return count(n) + " " + many
+	return Count(n) + " " + many
 }
 
-// percents writes a share as "50.0 %", with more digits where it is small.
-func percents(share float64) string { return significant(share*100) + " %" }
+// Share writes a share as "50.0 %", with more digits where it is small.
+func Share(share float64) string { return significant(share*100) + " %" }
 
 func points(x float64) string { return significant(x) + " points" }
 
@@ -84,4 +84,22 @@ func capital(s string) string {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// Format writes a number in the check's unit.
+func (c Check) Format(x float64) string {
+	switch c.Unit {
+	case UnitShare:
+		return Share(x)
+	case UnitPoints:
+		return points(x)
+	case UnitRatio:
+		return increase(x)
+	case UnitTime:
+		if x >= math.MaxInt64 {
+			return "any time"
+		}
+		return Short(time.Duration(x))
+	}
+	return Count(uint64(max(x, 0)))
 }

@@ -75,19 +75,19 @@ func (c *splitCheck) explain(_ *evidence, o Outcome, _ reading) Check {
 	}
 	share := float64(sum.Canary) / float64(max(sum.N-min(sum.Unclassified, sum.N), 1))
 	out.Estimate = &share
-	allowed := sentence("allowed %s to %s", percents(c.share-c.margin), percents(c.share+c.margin))
-	seen := sentence("Canary share %s (%s of %s answers that name a version", percents(share), count(sum.Canary), count(sum.N-min(sum.Unclassified, sum.N)))
+	allowed := sentence("allowed %s to %s", Share(c.share-c.margin), Share(c.share+c.margin))
+	seen := sentence("Canary share %s (%s of %s answers that name a version", Share(share), Count(sum.Canary), Count(sum.N-min(sum.Unclassified, sum.N)))
 	if sum.Unclassified > 0 {
-		seen += sentence(", %s do not", count(sum.Unclassified))
+		seen += sentence(", %s do not", Count(sum.Unclassified))
 	}
 	seen += ")"
 	switch o {
 	case Fail:
-		out.Sentence = sentence("%s; %s: the traffic is not split as configured (%s).", seen, allowed, percents(c.share))
+		out.Sentence = sentence("%s; %s: the traffic is not split as configured (%s).", seen, allowed, Share(c.share))
 	case Pass:
-		out.Sentence = sentence("%s; shares below %s or above %s are ruled out, %s.", seen, percents(low), percents(high), allowed)
+		out.Sentence = sentence("%s; shares below %s or above %s are ruled out, %s.", seen, Share(low), Share(high), allowed)
 	default:
-		out.Sentence = sentence("%s; it may be anything from %s to %s, %s.", seen, percents(low), percents(high), allowed)
+		out.Sentence = sentence("%s; it may be anything from %s to %s, %s.", seen, Share(low), Share(high), allowed)
 	}
 	return out
 }

@@ -28,30 +28,30 @@ func (d *during) doubts() (found []doubt) {
 	}
 	if fail := d.turns.Fail(t.turns.Switched, t.turns.Same); times(fail) >= sequential.TurnsEvidence {
 		found = append(found, doubt{true, sentence("routing is sticky or cached: on one connection the answering version changed only %s of %s times, independent routing would change %s",
-			count(t.turns.Switched), count(t.turns.Switched+t.turns.Same), percents(d.turns.Theta()/0.8))})
+			Count(t.turns.Switched), Count(t.turns.Switched+t.turns.Same), Share(d.turns.Theta()/0.8))})
 	}
 	if d.all.hits < fewestValid {
 		return found
 	}
 	share := func(k, n uint64) Percentage { return Percentage(float64(k) / float64(max(n, 1))) }
 	if k := classCount(d.all.Answers, attack.Throttled); share(k, d.all.hits) > v.Throttled {
-		found = append(found, doubt{true, sentence("the stage throttles: %s of %s answers are 429", count(k), count(d.all.hits))})
+		found = append(found, doubt{true, sentence("the stage throttles: %s of %s answers are 429", Count(k), Count(d.all.hits))})
 	}
 	if k := classCount(d.all.Answers, attack.Unauthorized, attack.Forbidden); share(k, d.all.hits) > v.Unrecognised {
-		found = append(found, doubt{true, sentence("the stage refuses us: %s of %s answers are 401 or 403 (credentials, API key, WAF)", count(k), count(d.all.hits))})
+		found = append(found, doubt{true, sentence("the stage refuses us: %s of %s answers are 401 or 403 (credentials, API key, WAF)", Count(k), Count(d.all.hits))})
 	}
 	if k := d.all.unrecognised(); share(k, d.all.hits) > v.Unrecognised {
-		found = append(found, doubt{true, sentence("the classifier does not tell who answered: %s of %s answers are good and name no version", count(k), count(d.all.hits))})
+		found = append(found, doubt{true, sentence("the classifier does not tell who answered: %s of %s answers are good and name no version", Count(k), Count(d.all.hits))})
 	}
 	if t.hits < fewestValid {
 		return found
 	}
 	if k := surelyAbove(t.wake, time.Duration(v.WakeLate)); share(k, t.sent) > v.WakeShare {
 		found = append(found, doubt{false, sentence("the load generator was late: %s of %s requests went out more than %s after they were due though a connection was free",
-			count(k), count(t.sent), v.WakeLate)})
+			Count(k), Count(t.sent), v.WakeLate)})
 	}
 	if short := t.due - min(t.sent, t.due); share(short, t.due) > v.Short && t.blocked.Total() < short {
-		found = append(found, doubt{false, sentence("the load generator fell short: %s of %s due requests were sent", count(t.sent), count(t.due))})
+		found = append(found, doubt{false, sentence("the load generator fell short: %s of %s due requests were sent", Count(t.sent), Count(t.due))})
 	}
 	return found
 }
@@ -118,13 +118,13 @@ func (b *breaker) add(w *attack.Window) string {
 		sum.errors += s.errors
 		sum.throttled += s.throttled
 	}
-	over := sentence("of %s answers in %s", count(sum.hits), b.policy.Over)
+	over := sentence("of %s answers in %s", Count(sum.hits), b.policy.Over)
 	switch n := float64(sum.hits); {
 	case sum.hits < uint64(max(b.policy.MinHits, 1)):
 	case float64(sum.throttled)/n > float64(b.policy.Throttled):
-		return sentence("%s %s were throttled", percents(float64(sum.throttled)/n), over)
+		return sentence("%s %s were throttled", Share(float64(sum.throttled)/n), over)
 	case float64(sum.errors)/n > float64(b.policy.Errors):
-		return sentence("%s %s were errors", percents(float64(sum.errors)/n), over)
+		return sentence("%s %s were errors", Share(float64(sum.errors)/n), over)
 	}
 	return ""
 }

@@ -11,9 +11,7 @@ var emptySum = logSum{max: math.Inf(-1)}
 func (s *logSum) add(t float64) {
 	switch {
 	case t == s.max: // first, for Inf - Inf is not a number
-		if !math.IsInf(t, -1) {
-			s.sum++
-		}
+		s.sum++
 	case t > s.max:
 		s.sum = s.sum*math.Exp(s.max-t) + 1
 		s.max = t
@@ -30,7 +28,7 @@ func (s *logSum) value() float64 {
 }
 
 // LogWeightedMean is the log of the weighted mean of e-values given as logs. The weights are at least 0 and are renormalised, so
-// a caller leaves a group out by leaving it out of both slices, and the others share its weight in proportion. The mean of
+// a caller leaves a group out by leaving it out of both slices (of one length), and the others share its weight in proportion. The mean of
 // e-processes in one filtration is an e-process whatever their dependence, which is why the gate's FAIL side needs no correction
 // for the number of checks (section 1). No entry, or no weight, is no evidence: 0.
 func LogWeightedMean(logE, w []float64) float64 {

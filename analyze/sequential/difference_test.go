@@ -53,3 +53,14 @@ func TestDifferenceSimulated(t *testing.T) {
 		}
 	}
 }
+
+// A canary that is proven better has an upper bound below 0.
+func TestDifferenceUpperBelowZero(t *testing.T) {
+	d := must(NewDifference(.5, .005, nil, nominal))
+	if m := d.Upper(500, 1000, 0, 1000); !(m < -.2 && m > -.5) {
+		t.Errorf("50 %% against 0 %%: at most %v worse", m)
+	}
+	if m := d.Upper(0, 1000, 500, 1000); !(m > .5 && m <= 1) {
+		t.Errorf("0 %% against 50 %%: at most %v worse", m)
+	}
+}

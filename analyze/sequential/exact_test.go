@@ -307,6 +307,13 @@ func TestRequestsToVerdict(t *testing.T) {
 	}
 	stopped, mean := walkInto(.5, 12_000, passLow, passHigh)
 	check("split 50 % passes", stopped, mean, 2747)
+	for _, edge := range []float64{.47, .53} {
+		wrong, _ := walkInto(edge, 12_000, passLow, passHigh)
+		t.Logf("split %v passes: %.4f", edge, wrong)
+		if wrong > .05 || wrong < .03 {
+			t.Errorf("a share of %v passes with probability %v", edge, wrong)
+		}
+	}
 	for share, want := range map[float64]float64{.45: 5516, .40: 492, .10: 21, 0: 11} {
 		stopped, mean = walk(share, 40_000, failLow, failHigh)
 		check(fmt.Sprintf("split %v fails", share), stopped, mean, want)

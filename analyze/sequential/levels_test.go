@@ -164,11 +164,15 @@ func TestNewMixture(t *testing.T) {
 			t.Errorf("%s: %d components", name, len(m.parts))
 		}
 	}
-	a := NewMixture(.3, []float64{.1, .2, .1, -1, 0}, []float64{1, 2, 3, 1, 1})
-	b := NewMixture(.3, []float64{.1, .2, 0}, []float64{40, 20, 20})
-	for k := range uint64(5) {
-		if x, y := a.Log(k, 20), b.Log(k, 20); len(a.parts) != 3 || math.Abs(x-y) > 1e-14 {
-			t.Errorf("%d of 20: merged %v, plain %v", k, x, y)
+	for _, c := range []struct{ q, w, plainQ, plainW []float64 }{
+		{[]float64{.1, .2, .1, -1, 0}, []float64{1, 2, 3, 1, 1}, []float64{.1, .2, 0}, []float64{40, 20, 20}},
+		{[]float64{.9, 1.05, 1}, []float64{1, 2, 3}, []float64{.9, 1}, []float64{1, 5}},
+	} {
+		a, b := NewMixture(.3, c.q, c.w), NewMixture(.3, c.plainQ, c.plainW)
+		for _, k := range []uint64{0, 1, 2, 5, 19, 20} {
+			if x, y := a.Log(k, 20), b.Log(k, 20); len(a.parts) != len(c.plainQ) || math.Abs(x-y) > 1e-13*(1+math.Abs(x)) || math.IsNaN(x) {
+				t.Errorf("%d of 20: %v clipped and merged %v, plain %v", k, c.q, x, y)
+			}
 		}
 	}
 }
@@ -228,5 +232,49 @@ func TestNoAllocation(t *testing.T) {
 		q.UpperRatio(tb, tc, Tails{}, 1)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// PASS is a matter of alpha, FAIL of beta.
+func TestEachSideHasItsLevel(t *testing.T) {
+	type values struct{ pass, fail []float64 }
+	all := func(l Levels) values {
+		s, b, d := must(NewSplit(.1, .02, l)), must(NewBound(.01, l)), must(NewDifference(.5, .005, nil, l))
+		q, stage, turns := must(NewQuantile(.95, Margin{Ratio: .1}, 4, 0, DefaultGeometry, l)), must(NewStageErrors(.01, l, 3)), must(NewTurns(.1, .02, l))
+		tb, tc := lognormal(4350), lognormal(4360)
+		stage.Append(30, 1000)
+		c := SplitCount{90, 10, 1000}
+		low, high := s.Pass(c)
+		lo, hi := s.Bounds(c)
+		failLow, failHigh, _ := s.Fail(c)
+		pass, _ := q.Pass(tb, tc, Tails{}, 0)
+		fail, _ := q.Fail(tb, tc, Tails{}, 0)
+		return values{
+			pass: []float64{low, high, lo, hi, b.Pass(1, 2000), b.Upper(1, 2000), d.Upper(1, 2000, 1, 2000), pass, q.UpperRatio(tb, tc, Tails{}, 0)},
+			fail: []float64{failLow, failHigh, b.Fail(40, 1000), b.Lower(40, 1000), stage.Log(), turns.Fail(2, 900), fail},
+		}
+	}
+	differ := func(a, b []float64) (n int) {
+		for i := range a {
+			if a[i] != b[i] {
+				n++
+			}
+		}
+		return n
+	}
+	base := all(Levels{.05, .05, 50_000})
+	stricter := all(Levels{1e-9, .05, 50_000})
+	if n := differ(base.pass, stricter.pass); n != len(base.pass) {
+		t.Errorf("alpha: %d of %d PASS values moved: %v, %v", n, len(base.pass), base.pass, stricter.pass)
+	}
+	if n := differ(base.fail, stricter.fail); n != 0 {
+		t.Errorf("alpha: %d FAIL values moved", n)
+	}
+	stricter = all(Levels{.05, 1e-9, 50_000})
+	if n := differ(base.pass, stricter.pass); n != 0 {
+		t.Errorf("beta: %d PASS values moved", n)
+	}
+	if n := differ(base.fail, stricter.fail); n != len(base.fail) {
+		t.Errorf("beta: %d of %d FAIL values moved: %v, %v", n, len(base.fail), base.fail, stricter.fail)
 	}
 }

@@ -318,7 +318,7 @@ func (s *scan) minimum(hint int) (least float64, bin int) {
 	for top := 1; top > 0; {
 		top--
 		r := stack[top]
-		slack := 1e-12 * (1 + math.Abs(least))
+		slack := 1e-14 * (1 + math.Abs(least))
 		if r.floor > least+slack {
 			continue
 		}

@@ -69,7 +69,7 @@ func TestMinimumIsTheFullScan(t *testing.T) {
 		pass := scan{e: &q.pass, b: b, c: c, anon: anon, pending: pending, limit: q.passLimit, last: g.Last}
 		fail := scan{e: &q.fail, b: b, c: c, anon: anon, pending: pending, limit: q.failLimit, last: g.Last, fail: true}
 		for _, side := range []scan{pass, fail} { // copies: the count is theirs
-			if side.minimum(0); side.evaluated > 700 {
+			if side.minimum(0); side.evaluated > 1500 {
 				t.Errorf("run %d: %d evaluations for %d bins", run, side.evaluated, g.Last+2)
 			}
 			most = max(most, side.evaluated)

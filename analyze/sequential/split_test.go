@@ -67,6 +67,45 @@ func TestMinOverStarts(t *testing.T) {
 	}
 }
 
+// The ladder of PASS alternatives goes down as far as the budget can resolve, six steps at most, and never leaves the spike alone
+// with less than all the weight.
+func TestSplitLadder(t *testing.T) {
+	for budget, want := range map[uint64]int{1: 1, 500: 2, 50_000: 5, 1 << 40: 7} {
+		s := must(NewSplit(.5, .03, Levels{.05, .05, budget}))
+		sum := 0.0
+		for _, p := range s.passLow.parts {
+			sum += math.Exp(p.logWeight)
+		}
+		if got := len(s.passLow.parts); got != want || math.Abs(sum-1) > 1e-12 {
+			t.Errorf("budget %d: %d alternatives of weight %v, want %d", budget, got, sum, want)
+		}
+	}
+}
+
+// The graph's interval holds the observed share, wherever that lies, and narrows around it.
+func TestBetaInterval(t *testing.T) {
+	for _, prior := range []float64{.5, 1} {
+		s := must(NewBetaSequence(prior, prior))
+		for _, n := range []uint64{1, 10, 1000, 100_000} {
+			for part := range uint64(11) {
+				k := n * part / 10
+				observed := float64(k) / float64(n)
+				lo, hi := s.Interval(k, n, .05)
+				width := 5 * math.Sqrt(observed*(1-observed)/float64(n)+9/float64(n*n)) // some 4.5 standard errors
+				if !(lo <= observed && observed <= hi) || lo < observed-width || hi > observed+width {
+					t.Errorf("Beta(%v), %d of %d: %v to %v", prior, k, n, lo, hi)
+				}
+				if (k > 0 && n >= 1000 && lo == 0) || (k < n && n >= 1000 && hi == 1) {
+					t.Errorf("Beta(%v), %d of %d: %v to %v excludes nothing", prior, k, n, lo, hi)
+				}
+			}
+		}
+	}
+	if lo, hi := (BetaSequence{.5, .5}).Interval(3, 10, math.NaN()); lo != 0 || hi != 1 {
+		t.Errorf("%v to %v at no level", lo, hi)
+	}
+}
+
 // Full stickiness is called at the 17th transition; independent or alternating routing never.
 func TestTurns(t *testing.T) {
 	turns := must(NewTurns(.5, .03, nominal))

@@ -35,7 +35,7 @@ type StageErrors struct {
 // stretch is one window's responses.
 type stretch struct{ k, n uint64 }
 
-// maxHorizon bounds the memory: some 80 bytes a window and alternative.
+// maxHorizon bounds the memory: some 100 bytes a window.
 const maxHorizon = 100_000
 
 // NewStageErrors wants 0 < theta < 1. Windows up to horizon windows before the newest can be amended exactly, 0 to 100,000; the

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"coalmine/analyze"
+	"coalmine/report"
+)
+
+// output says where a run's report and run file go.
+type output struct {
+	format   string
+	out      string
+	quiet    bool
+	progress bool
+	show     report.Format
+	file     io.WriteCloser
+	path     string
+}
+
+func (o *output) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.format, "format", "table", "report on standard output: table or json")
+	f.StringVar(&o.out, "out", "", `run file, NDJSON (default a new file under $XDG_STATE_HOME/coalmine/runs; "none" for none)`)
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only warnings and the last line on standard error")
+}
+
+// open checks the format and makes the run file, before anything is sent.
+func (o *output) open(w world, command string, now time.Time) (err error) {
+	if o.show, err = report.Named(o.format); err != nil {
+		return usagef("--format: %w", err)
+	}
+	switch o.out {
+	case "none":
+		o.file = discard{}
+		return nil
+	case "":
+		dir := filepath.Join(w.stateDir(), "runs")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("run file: %w", err)
+		}
+		o.path = filepath.Join(dir, fmt.Sprintf("%s-%s-%s.ndjson", now.UTC().Format("20060102T150405Z"), command, unique()))
+	default:
+		o.path = o.out
+	}
+	file, err := os.OpenFile(o.path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return usagef("--out: %w", err)
+	}
+	o.file = file
+	return nil
+}
+
+// close writes the report, and says where the evidence is.
+func (o *output) close(w world, a analyze.Analysis) error {
+	err := errors.Join(o.show(w.stdout, a), o.file.Close())
+	if o.path != "" {
+		fmt.Fprintf(w.stderr, "run file: %s (show it again: coalmine report %s)\n", o.path, o.path)
+	}
+	return err
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) Close() error                { return nil }
+
+// unique tells runs of the same second apart.
+func unique() string {
+	var b [4]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// stateDir is where run files and journals are kept.
+func (w world) stateDir() string {
+	if dir := w.env("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "coalmine")
+	}
+	if home := w.env("HOME"); home != "" {
+		return filepath.Join(home, ".local", "state", "coalmine")
+	}
+	return filepath.Join(os.TempDir(), "coalmine")
+}
+
+func (w world) journalDir(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	return filepath.Join(w.stateDir(), "journal")
+}

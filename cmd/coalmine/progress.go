@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"coalmine/analyze"
+	"coalmine/report"
+)
+
+// progress shows how a run stands: one line that is written over on a terminal, a line a second elsewhere.
+type progress struct {
+	to    io.Writer
+	live  bool
+	width int
+	last  time.Time
+	phase string
+	shown int // characters of the line on the screen
+}
+
+func newProgress(w world, quiet bool) *progress {
+	if quiet {
+		return &progress{to: io.Discard}
+	}
+	p := &progress{to: w.stderr, width: 80}
+	if file, ok := w.stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) && w.env("TERM") != "dumb" {
+		p.live = true
+		if columns, _, err := term.GetSize(int(file.Fd())); err == nil && columns > 20 {
+			p.width = columns
+		}
+	}
+	return p
+}
+
+// watch is a Recorder's Watch.
+func (p *progress) watch(a analyze.Analysis) {
+	line := report.Progress(a)
+	if line == "" {
+		return
+	}
+	phase, _, _ := strings.Cut(line, " ")
+	switch {
+	case p.live:
+		p.overwrite(line)
+	case phase != p.phase || time.Since(p.last) >= time.Second:
+		p.last, p.phase = time.Now(), phase
+		fmt.Fprintln(p.to, line)
+	}
+}
+
+func (p *progress) overwrite(line string) {
+	if runes := []rune(line); len(runes) >= p.width {
+		line = string(runes[:p.width-1])
+	}
+	length := len([]rune(line))
+	fmt.Fprintf(p.to, "\r%s%s", line, strings.Repeat(" ", max(p.shown-length, 0)))
+	p.shown = length
+}
+
+// say writes a line that stays.
+func (p *progress) say(line string) {
+	if p.shown > 0 {
+		p.overwrite("")
+		fmt.Fprint(p.to, "\r")
+		p.shown = 0
+	}
+	fmt.Fprintln(p.to, line)
+}
+
+// end leaves the cursor on a line of its own.
+func (p *progress) end() {
+	if p.shown > 0 {
+		fmt.Fprintln(p.to)
+		p.shown = 0
+	}
+}

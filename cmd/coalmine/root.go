@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// run is the whole program: main with its world named.
+func run(ctx context.Context, args []string, w world) int {
+	root := &cobra.Command{
+		Use:   "coalmine",
+		Short: "Judge API Gateway canaries by traffic, and gate their promotion",
+		Long: `Coalmine hammers a stage before, during and after a canary, tells which version
+answered each request, checks split, errors and latency with statistics that may
+be looked at all the time, and promotes or rolls back on the verdict.
+
+Without an AWS target it runs against an emulator of API Gateway and Lambda on
+loopback: "coalmine run" shows the whole story.
+
+` + exitHelp(),
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetArgs(args)
+	root.SetIn(w.stdin)
+	root.SetOut(w.stdout)
+	root.SetErr(w.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.AddCommand(w.runCommand(), w.gateCommand(), w.attackCommand(), w.reportCommand(), w.canaryCommand(), w.stackCommand(), w.emulatorCommand())
+	for _, command := range root.Commands() {
+		strictArgs(command)
+	}
+	err := root.ExecuteContext(ctx)
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
+		err = usage(errors.New(strings.SplitN(err.Error(), "\n", 2)[0] + ` (see "coalmine --help")`))
+	}
+	var silent exit
+	if err != nil && !(errors.As(err, &silent) && silent.err == nil) {
+		fmt.Fprintln(w.stderr, "coalmine: "+oneLine(err.Error()))
+	}
+	return code(ctx, err)
+}
+
+// strictArgs makes wrong arguments a usage error, here and below.
+func strictArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error { return usage(check(c, args)) }
+	}
+	for _, child := range c.Commands() {
+		strictArgs(child)
+	}
+}
+
+// oneLine joins what several errors say; what follows an empty line is an example, and stays as it is.
+func oneLine(message string) string {
+	said, example, found := strings.Cut(message, "\n\n")
+	said = strings.ReplaceAll(said, "\n", "; ")
+	if found {
+		return said + "\n\n" + example
+	}
+	return said
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"coalmine/attack"
+	"coalmine/scenarios"
+	"coalmine/scenarios/stage"
+)
+
+// target says whom the load goes to, and how.
+type target struct {
+	url, method       string
+	api, stage, path  string
+	region, profile   string
+	headers, classify []string
+	rate              string
+	connections       int
+	timeout           time.Duration
+	insecure          bool
+	maxRate           float64
+}
+
+func (t *target) flags(f *pflag.FlagSet, rateHelp string) {
+	f.StringVar(&t.url, "url", "", "URL to send to")
+	f.StringVar(&t.api, "api", "", "API Gateway REST API, id or name; everything else is read from AWS (or AWS_ENDPOINT_URL)")
+	f.StringVar(&t.stage, "stage", "prod", "stage of the API")
+	f.StringVar(&t.path, "path", "", "path of the method under test, for --api")
+	f.StringVar(&t.region, "region", "", "AWS region (default: as the AWS CLI finds it)")
+	f.StringVar(&t.profile, "profile", "", "AWS profile (default: as the AWS CLI finds it)")
+	f.StringVar(&t.method, "method", http.MethodGet, "GET or HEAD")
+	f.StringArrayVarP(&t.headers, "header", "H", nil, `header "Name: value", repeatable; values are never written anywhere`)
+	f.StringArrayVar(&t.classify, "classify", nil, "what tells the versions apart: header:NAME, json:POINTER or body:REGEX, repeatable, or learn")
+	f.StringVar(&t.rate, "rate", "", rateHelp)
+	f.IntVar(&t.connections, "connections", 0, "most connections (default 1000; 64 with --rate max)")
+	f.DurationVar(&t.timeout, "timeout", attack.DefaultTimeout, "for each request; counts as an error and as slow")
+	f.BoolVar(&t.insecure, "insecure", false, "do not verify the target's certificate")
+	f.Float64Var(&t.maxRate, "max-rate", 1000, "highest rate per second that --rate may ask for, off loopback")
+}
+
+// check is what can be said without asking anybody.
+func (t *target) check() error {
+	switch {
+	case t.url == "" && t.api == "":
+		return usagef("missing target: want --url URL, or --api ID with --path")
+	case t.url != "" && t.api != "":
+		return usagef("--url and --api: want one of them")
+	case t.api != "" && !strings.HasPrefix(t.path, "/"):
+		return usagef("--path: want the path of the method under test, like /products, got %q", t.path)
+	case t.method != http.MethodGet && t.method != http.MethodHead:
+		return usagef("--method: want GET or HEAD, got %q", t.method)
+	case t.timeout <= 0:
+		return usagef("--timeout: want more than 0, got %s", t.timeout)
+	case t.connections < 0:
+		return usagef("--connections: want 1 or more, got %d", t.connections)
+	}
+	return nil
+}
+
+// plan is the load on a URL, all but its phase.
+func (t *target) plan(to string, rate vegeta.Rate, classifier attack.Classifier, runID string) (attack.Plan, error) {
+	header := http.Header{}
+	for _, line := range t.headers {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return attack.Plan{}, usagef(`--header: want "Name: value", got one without a colon or a name`)
+		}
+		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	plan := attack.Plan{
+		Target:      vegeta.Target{Method: t.method, URL: to, Header: header},
+		Rate:        rate,
+		Connections: t.connections,
+		Timeout:     t.timeout,
+		Classify:    classifier,
+		Insecure:    t.insecure,
+		UserAgent:   "coalmine/" + version,
+		RunID:       runID,
+	}
+	return plan, usage(plan.Validate())
+}
+
+// loopback reports whether load on the URL stays on this machine.
+func loopback(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return false
+	}
+	if u.Hostname() == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.IsLoopback()
+}
+
+// whereURL says where a run on a bare URL happens.
+func whereURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err == nil && (strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn")) {
+		return "AWS, by URL: " + scenarios.Bare(raw)
+	}
+	return "NOT AWS: " + scenarios.Bare(raw)
+}
+
+// rateFor reads --rate; without one the default, which is higher where the load stays on this machine.
+func (t *target) rateFor(to string, otherwise, onLoopback float64) (vegeta.Rate, error) {
+	if t.rate == "" {
+		if loopback(to) {
+			otherwise = onLoopback
+		}
+		return attack.RateOf(otherwise), nil
+	}
+	rate, err := attack.ParseRate(t.rate)
+	if err != nil {
+		return rate, usagef("--rate: %w", err)
+	}
+	if x := attack.PerSecond(rate); !loopback(to) && x > t.maxRate {
+		return rate, usagef("--rate: %v/s is above --max-rate %v/s, the limit off loopback", x, t.maxRate)
+	}
+	return rate, nil
+}
+
+// connect reaches the control plane of --api, or of the environment.
+func (w world) connect(ctx context.Context, region, profile string) (*stage.Client, error) {
+	return stage.Connect(ctx, stage.Config{Endpoint: w.env("AWS_ENDPOINT_URL"), Region: region, Profile: profile})
+}
+
+// ref finds the API and names the method under test.
+func (t *target) ref(ctx context.Context, c *stage.Client) (stage.Ref, error) {
+	api, err := c.FindAPI(ctx, t.api)
+	return stage.Ref{API: api, Stage: t.stage, Method: t.method, Path: t.path}, err
+}

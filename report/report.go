@@ -1,0 +1,158 @@
+// Package report shows an analysis to people and to pipelines. Every format is a pure function of the analysis: it
+// reads no clock and computes no statistics, so any report can be drawn again from a run file.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"coalmine/analyze"
+)
+
+// Format writes one kind of report.
+type Format func(io.Writer, analyze.Analysis) error
+
+var formats = map[string]Format{"table": Table, "json": JSON}
+
+// Formats names the kinds of reports.
+func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
+
+// Named finds a format.
+func Named(name string) (Format, error) {
+	if f, ok := formats[name]; ok {
+		return f, nil
+	}
+	return nil, fmt.Errorf("unknown format %q: want one of %s", name, strings.Join(Formats(), ", "))
+}
+
+// JSON writes the analysis as it is; of a run without a verdict, its traffic.
+func JSON(w io.Writer, a analyze.Analysis) error {
+	var what any = a
+	if a.Header.Policy == nil {
+		what = traffic(a)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(what)
+}
+
+// measured is traffic that nobody judged.
+type measured struct {
+	Header analyze.Header `json:"run"`
+	analyze.Phase
+	End analyze.End `json:"end"`
+}
+
+func traffic(a analyze.Analysis) measured {
+	m := measured{Header: a.Header, End: a.End}
+	if len(a.Phases) > 0 {
+		m.Phase = a.Phases[0]
+	}
+	return m
+}
+
+// Line is the one greppable sentence that a run ends with.
+func Line(a analyze.Analysis) string {
+	c, t := a.Conclusion, a.Header.Target
+	line := fmt.Sprintf("coalmine: %s v%s over v%s, %s requests, %s", c.Verdict, t.Canary, t.Baseline, analyze.Count(c.Requests), elapsed(a))
+	culprit := checkNamed(a, c.Culprit)
+	switch {
+	case c.Verdict == analyze.Promote && culprit != nil:
+		line += ", weakest check " + short(*culprit)
+	case c.Verdict == analyze.Reject && culprit != nil:
+		line += ", " + short(*culprit)
+	case len(c.Void) > 0:
+		line += ": " + c.Void[0]
+	case culprit != nil:
+		line += ", undecided " + short(*culprit)
+	}
+	if a.Action != "none" {
+		line += ", " + a.Action
+		if a.After != analyze.Undecided {
+			line += fmt.Sprintf(" (traffic after: %s)", a.After)
+		}
+	}
+	return line
+}
+
+// short is a check in a few words: its number and its limit.
+func short(c analyze.Check) string {
+	number := c.Estimate
+	if c.Outcome != analyze.Fail && c.Proven.High != nil && c.Limit.Low == nil {
+		number = c.Proven.High
+	}
+	if number == nil {
+		return c.Name
+	}
+	return fmt.Sprintf("%s %s (limit %s)", c.Name, c.Format(*number), limit(c))
+}
+
+func limit(c analyze.Check) string {
+	switch {
+	case c.Limit.Low != nil && c.Limit.High != nil:
+		return c.Format(*c.Limit.Low) + " to " + c.Format(*c.Limit.High)
+	case c.Limit.High != nil:
+		return c.Format(*c.Limit.High)
+	}
+	return "none"
+}
+
+func checkNamed(a analyze.Analysis, name string) *analyze.Check {
+	for i := range a.Checks {
+		if a.Checks[i].Name == name {
+			return &a.Checks[i]
+		}
+	}
+	return nil
+}
+
+// elapsed is the time from the start of the run to the end of its last phase.
+func elapsed(a analyze.Analysis) string {
+	if len(a.Phases) == 0 {
+		return "0s"
+	}
+	last := a.Phases[len(a.Phases)-1]
+	d := last.Start + last.Length
+	if d >= time.Minute {
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+	}
+	return fmt.Sprintf("%.1fs", d.Seconds())
+}
+
+// Progress is how a run stands, in one line.
+func Progress(a analyze.Analysis) string {
+	if len(a.Phases) == 0 {
+		return ""
+	}
+	phase := a.Phases[len(a.Phases)-1]
+	line := fmt.Sprintf("%-14s %6s %s answers", phase.Name, elapsed(a), analyze.Count(phase.Hits))
+	for _, arm := range phase.Arms {
+		line += fmt.Sprintf(" | %s %.1f %%", arm.Name, arm.Share*100)
+		if arm.Errors > 0 {
+			line += fmt.Sprintf(" %s err", analyze.Count(arm.Errors))
+		}
+		if arm.P95 > 0 {
+			line += " p95 " + latency(arm.P95.Seconds())
+		}
+	}
+	if phase.Name != analyze.During {
+		return line
+	}
+	passed, all := 0, 0
+	for _, c := range a.Checks {
+		all++
+		if c.Outcome == analyze.Pass {
+			passed++
+		}
+	}
+	if a.Propagation.Judged == nil {
+		return line + " | waiting for the split to settle"
+	}
+	return line + fmt.Sprintf(" | %d of %d checks pass", passed, all)
+}

@@ -1,0 +1,300 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+
+	"coalmine/analyze"
+)
+
+const width = 80
+
+// Table writes what fits a terminal of 80 columns: the verdict, who answered, the checks, and a sentence for each.
+func Table(w io.Writer, a analyze.Analysis) error {
+	p := &page{w: w}
+	if a.Header.Policy == nil {
+		for _, phase := range a.Phases {
+			p.arms(phase)
+			p.lateness(phase)
+		}
+		p.ending(a)
+		return p.err
+	}
+	p.wrap("", a.Conclusion.Sentence)
+	for _, phase := range a.Phases {
+		if phase.Name == analyze.During {
+			p.line("")
+			p.arms(phase)
+			p.wrap("", phase.Sentence)
+			p.propagation(a.Propagation)
+			p.lateness(phase)
+		}
+	}
+	if len(a.Checks) > 0 {
+		p.line("")
+		p.checks(a.Checks)
+		for _, c := range a.Checks {
+			p.wrap(fmt.Sprintf("%s %s: ", mark[c.Outcome], c.Name), c.Sentence)
+		}
+	}
+	p.others(a)
+	for _, note := range a.Notes {
+		p.wrap("note: ", note)
+	}
+	p.ending(a)
+	return p.err
+}
+
+var mark = map[analyze.Outcome]string{analyze.Pass: "+", analyze.Fail: "-", analyze.Undecided: "?"}
+
+// page remembers the first error of what it writes to.
+type page struct {
+	w   io.Writer
+	err error
+}
+
+func (p *page) line(text string) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintln(p.w, text)
+	}
+}
+
+// wrap breaks text at blanks, and indents what follows the first line like the label.
+func (p *page) wrap(label, text string) {
+	if text == "" {
+		return
+	}
+	indent := strings.Repeat(" ", min(len(label), 4))
+	line := label
+	empty := true
+	for _, word := range strings.Fields(text) {
+		if !empty && len([]rune(line))+1+len([]rune(word)) > width {
+			p.line(line)
+			line, empty = indent, true
+		}
+		if !empty {
+			line += " "
+		}
+		line += word
+		empty = false
+	}
+	p.line(line)
+}
+
+func (p *page) table(header []string, rows [][]string, left ...int) {
+	if p.err != nil {
+		return
+	}
+	align := make([]tw.Align, len(header))
+	for i := range align {
+		align[i] = tw.AlignRight
+	}
+	for _, i := range left {
+		align[i] = tw.AlignLeft
+	}
+	table := tablewriter.NewTable(p.w,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{Symbols: tw.NewSymbols(tw.StyleASCII)})),
+		tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithRowAutoWrap(tw.WrapNone),
+		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
+		tablewriter.WithAlignment(align),
+	)
+	table.Header(header)
+	if p.err = table.Bulk(rows); p.err == nil {
+		p.err = table.Render()
+	}
+}
+
+func (p *page) arms(phase analyze.Phase) {
+	rows := make([][]string, 0, len(phase.Arms))
+	for _, arm := range phase.Arms {
+		name := arm.Name
+		if arm.Role != name {
+			name += " " + arm.Role
+		}
+		share := fmt.Sprintf("%.1f (%.1f-%.1f)", arm.Share*100, arm.ShareLow*100, arm.ShareHigh*100)
+		configured := "-"
+		if arm.Configured != nil {
+			configured = fmt.Sprintf("%.4g", *arm.Configured*100)
+		}
+		rows = append(rows, []string{name, analyze.Count(arm.Hits), share, configured, analyze.Count(arm.Errors),
+			latency(arm.P50.Seconds()), latency(arm.P95.Seconds()), latency(arm.P99.Seconds())})
+	}
+	p.table([]string{"version", "hits", "share %", "conf. %", "errors", "p50", "p95", "p99"}, rows, 0)
+	for _, arm := range phase.Arms {
+		if len(arm.Causes) > 0 {
+			p.wrap("", "Unattributed by cause: "+pairs(arm.Causes)+".")
+		}
+		if len(arm.Classes) > 0 && arm.Role != "unattributed" {
+			p.wrap("", fmt.Sprintf("Errors of version %s: %s.", arm.Name, pairs(arm.Classes)))
+		}
+	}
+}
+
+func pairs(counts map[string]uint64) string {
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(counts)) {
+		out = append(out, fmt.Sprintf("%s %s", key, analyze.Count(counts[key])))
+	}
+	return strings.Join(out, ", ")
+}
+
+// latency writes milliseconds in a few characters.
+func latency(seconds float64) string {
+	switch {
+	case seconds == 0:
+		return "-"
+	case seconds >= 1:
+		return fmt.Sprintf("%.2fs", seconds)
+	case seconds >= 0.1:
+		return fmt.Sprintf("%.0fms", seconds*1000)
+	}
+	return fmt.Sprintf("%.1fms", seconds*1000)
+}
+
+func (p *page) lateness(phase analyze.Phase) {
+	rate := 0.0
+	if phase.Length > 0 {
+		rate = float64(phase.Sent) / phase.Length.Seconds()
+	}
+	text := fmt.Sprintf("Sent %s of %s due in %s (%.0f/s); lateness p50 %s, p99 %s", analyze.Count(phase.Sent), analyze.Count(phase.Due),
+		analyze.Short(phase.Length), rate, analyze.Short(phase.Lateness.WakeP50), analyze.Short(phase.Lateness.WakeP99))
+	if phase.Lateness.Blocked > 0 {
+		text += fmt.Sprintf("; %s waited for a free connection, p99 %s", analyze.Count(phase.Lateness.Blocked), analyze.Short(phase.Lateness.BlockedP99))
+	}
+	if phase.Pending > 0 {
+		text += fmt.Sprintf("; %s unanswered at the end", analyze.Count(phase.Pending))
+	}
+	p.wrap("", text+".")
+}
+
+func (p *page) propagation(t analyze.Propagation) {
+	var parts []string
+	if t.Changed != nil {
+		if t.Deployed != nil {
+			parts = append(parts, "deployed after "+analyze.Short(*t.Deployed-*t.Changed))
+		}
+		if t.FirstCanary != nil {
+			parts = append(parts, "first canary answer after "+analyze.Short(*t.FirstCanary-*t.Changed))
+		}
+		if t.Armed != nil {
+			parts = append(parts, "split settled by "+analyze.Short(*t.Armed-*t.Changed))
+		}
+	}
+	if len(parts) > 0 {
+		p.wrap("", "Since the canary was created: "+strings.Join(parts, ", ")+".")
+	}
+}
+
+func (p *page) checks(checks []analyze.Check) {
+	rows := make([][]string, 0, len(checks))
+	for _, c := range checks {
+		estimate := "-"
+		if c.Estimate != nil {
+			estimate = c.Format(*c.Estimate)
+		}
+		evidence := "-"
+		if c.Needed > 0 {
+			evidence = fmt.Sprintf("%s of %.4g", compact(c.Evidence), c.Needed)
+		}
+		rows = append(rows, []string{c.Name, c.Outcome.String(), estimate, proven(c), allowed(c), evidence})
+	}
+	p.table([]string{"check", "outcome", "seen", "proven", "allowed", "evidence"}, rows, 0, 1)
+}
+
+func proven(c analyze.Check) string {
+	low, high := c.Proven.Low, c.Proven.High
+	switch {
+	case low != nil && high != nil && c.Unit == analyze.UnitShare && *low > 0 && *high < 1:
+		return fmt.Sprintf("%.1f-%.1f %%", *low*100, *high*100)
+	case low != nil && c.Outcome == analyze.Fail:
+		return ">= " + c.Format(*low)
+	case high != nil && (c.Unit != analyze.UnitShare || *high < 1):
+		return "<= " + c.Format(*high)
+	}
+	return "-"
+}
+
+func allowed(c analyze.Check) string {
+	switch {
+	case c.Limit.Low != nil && c.Limit.High != nil:
+		return fmt.Sprintf("%.4g-%.4g %%", *c.Limit.Low*100, *c.Limit.High*100)
+	case c.Limit.High != nil:
+		return "<= " + c.Format(*c.Limit.High)
+	}
+	return "-"
+}
+
+// compact writes evidence, which grows without bound, in a few characters.
+func compact(x float64) string {
+	switch {
+	case x >= 1e6:
+		return "> 1e6"
+	case x < 0.01:
+		return "< 0.01"
+	}
+	return fmt.Sprintf("%.3g", x)
+}
+
+// others are the phases before and after, a line each.
+func (p *page) others(a analyze.Analysis) {
+	var rows [][]string
+	for _, phase := range a.Phases {
+		if phase.Name == analyze.During {
+			continue
+		}
+		errors := uint64(0)
+		var seen []string
+		for _, arm := range phase.Arms {
+			errors += arm.Errors
+			if arm.Hits > 0 {
+				seen = append(seen, arm.Name)
+			}
+		}
+		p95 := "-"
+		for _, arm := range phase.Arms {
+			if arm.Name == phase.Expect {
+				p95 = latency(arm.P95.Seconds())
+			}
+		}
+		kind, _, _ := strings.Cut(phase.Name, "/")
+		rows = append(rows, []string{kind, phase.Stage, phase.Expect, strings.Join(seen, " "), phase.Outcome.String(), analyze.Count(phase.Hits), analyze.Count(errors), p95})
+	}
+	if len(rows) > 0 {
+		p.line("")
+		p.table([]string{"phase", "stage", "expected", "answered", "outcome", "hits", "errors", "p95"}, rows, 0, 1)
+	}
+	for _, phase := range a.Phases {
+		if phase.Name != analyze.During && phase.Outcome == analyze.Fail {
+			p.wrap("- ", fmt.Sprintf("%s, stage %s: %s", phase.Name, phase.Stage, phase.Sentence))
+		}
+	}
+	t := a.Propagation
+	if t.Acted != nil {
+		text := "Stage " + a.Action
+		if t.Straggler != nil && *t.Straggler > *t.Acted {
+			text += ", last answer of the other version " + analyze.Short(*t.Straggler-*t.Acted) + " later"
+		} else {
+			text += ", no answer of the other version after it"
+		}
+		p.wrap("", text+".")
+	}
+}
+
+func (p *page) ending(a analyze.Analysis) {
+	switch a.End.Reason {
+	case "interrupted":
+		p.wrap("", "Interrupted before its end.")
+	case "crashed":
+		p.wrap("", "The run file has no end: the run crashed, or still goes on.")
+	case "error":
+		p.wrap("error: ", a.End.Error)
+	}
+}

@@ -1,0 +1,138 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"coalmine/analyze"
+	"coalmine/attack"
+	"coalmine/scenarios/stage"
+)
+
+// Gate is the judging of a canary that is live already.
+type Gate struct {
+	Plan     attack.Plan // all but classifier, versions and, with a control plane, the URL
+	Policy   analyze.Policy
+	Classify []string // rules, or learn; none with a control plane: learn
+	Baseline string   // as the answers spell it; with a control plane it only renames
+	Canary   string
+	Percent  float64 // without a control plane
+	Client   *stage.Client
+	Ref      stage.Ref // with one
+	Act      Act
+}
+
+// Prepare reads the live canary, and makes sure that its answers can be told apart.
+func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error) {
+	p := &Prepared{Story: &Story{Plan: g.Plan, Act: g.Act}}
+	t := analyze.Target{Where: where, Percent: g.Percent}
+	var state any
+	if g.Client != nil {
+		live, err := g.live(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p.Story.Control = &Control{Client: g.Client, Ref: g.Ref, Live: live.State}
+		p.Story.Plan.Target.URL = live.InvokeURL
+		p.Notes = live.Warnings
+		g.Baseline, g.Canary = orElse(g.Baseline, live.BaselineVersion), orElse(g.Canary, live.CanaryVersion)
+		t.API, t.Stage, t.Percent = g.Ref.API, g.Ref.Stage, live.State.Canary.Percent
+		state = live.State
+	}
+	if g.Baseline == g.Canary {
+		return nil, preflight("baseline and canary are both %q: want two versions", g.Baseline)
+	}
+	policy := g.Policy.Complete(t.Share())
+	if err := policy.Validate(t.Share()); err != nil {
+		return nil, Preflight{err}
+	}
+	p.Story.Policy = policy
+	p.Story.Plan.Baseline, p.Story.Plan.Canary = g.Baseline, g.Canary
+	var err error
+	if t.Classify, err = g.classifier(ctx, p); err != nil {
+		return nil, err
+	}
+	p.Header, err = header(tool, "gate", policy, p.Story, t, state)
+	return p, err
+}
+
+func (g Gate) live(ctx context.Context) (stage.Target, error) {
+	t, err := g.Client.Resolve(ctx, g.Ref)
+	switch {
+	case err != nil:
+		return t, err
+	case t.State.Canary == nil:
+		return t, preflight("stage %s has no canary: create one first", g.Ref.Stage)
+	case len(t.Problems) > 0:
+		return t, preflight("%s", strings.Join(t.Problems, "; "))
+	}
+	return t, nil
+}
+
+// classifier sets the plan's and tries it: the first answers show whether it tells anything.
+func (g Gate) classifier(ctx context.Context, p *Prepared) (string, error) {
+	plan := &p.Story.Plan
+	learn := len(g.Classify) == 0 || len(g.Classify) == 1 && g.Classify[0] == "learn"
+	n := askKnown
+	if learn {
+		n = askMixed
+	} else {
+		var err error
+		if plan.Classify, err = attack.ParseClassifier(g.Classify); err != nil {
+			return "", Preflight{err}
+		}
+	}
+	sample, err := attack.Probe(ctx, *plan, n)
+	if err != nil {
+		return "", err
+	}
+	if learn {
+		learned, err := attack.LearnMixed(sample.Answers, g.Baseline, g.Canary)
+		if err != nil {
+			return "", Preflight{err}
+		}
+		plan.Classify = learned.Classifier()
+		p.Notes = append(p.Notes, learned.Where+" (--classify "+learned.Rule+")")
+		return learned.Rule, nil
+	}
+	if err := named(sample.Answers, g.Classify); err != nil {
+		return "", err
+	}
+	return strings.Join(g.Classify, " "), nil
+}
+
+// named refuses a classifier that finds nothing in good answers. A stage on which everything fails is no fault of the
+// classifier: the load will tell.
+func named(answers []attack.Probed, rules []string) error {
+	good := -1
+	for i, a := range answers {
+		if a.Version != "" {
+			return nil
+		}
+		if a.Class == "" && good < 0 {
+			good = i
+		}
+	}
+	if good < 0 {
+		return nil
+	}
+	return preflight("--classify %s: none of %d answers names a version; one was: %s", strings.Join(rules, " "), len(answers), answers[good].Redacted())
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// Bare is a URL without what may be secret: no user, no query.
+func Bare(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(unreadable URL)"
+	}
+	return fmt.Sprintf("%s://%s%s", u.Scheme, u.Host, u.EscapedPath())
+}

@@ -1,0 +1,162 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"coalmine/analyze"
+	"coalmine/attack"
+	"coalmine/scenarios/stage"
+)
+
+// Preflight is what stands in the way of a run before anything was done: repeating it unchanged cannot help.
+type Preflight struct{ error }
+
+// Unwrap gives what is wrong.
+func (p Preflight) Unwrap() error { return p.error }
+
+func preflight(format string, args ...any) error { return Preflight{fmt.Errorf(format, args...)} }
+
+// How many answers learning takes of each stage whose version is known, and of one that is mixed.
+const (
+	askKnown = 20
+	askMixed = attack.MaxProbes
+)
+
+// Prepared is a story that only needs its recorder, and the header of its run file.
+type Prepared struct {
+	Story  *Story
+	Header analyze.Header
+	Notes  []string // what a person should hear before it begins
+}
+
+// Prepare reads from the control plane all that the scenario leaves to it, and refuses what cannot be judged. It sends
+// nothing but the answers it learns from, and changes nothing.
+func (s Scenario) Prepare(ctx context.Context, client *stage.Client, tool, runID string) (*Prepared, error) {
+	api, err := client.FindAPI(ctx, s.Target.API)
+	if err != nil {
+		return nil, err
+	}
+	ref := stage.Ref{API: api, Stage: s.Target.Stage, Method: s.Target.Method, Path: s.Target.Path}
+	foreseen, err := client.Foresee(ctx, ref, s.Canary.Percent, s.Canary.Overrides)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.foreseeable(foreseen); err != nil {
+		return nil, err
+	}
+	p := &Prepared{Notes: foreseen.Warnings}
+	p.Story = &Story{
+		Policy:  s.Policy,
+		Control: &Control{Client: client, Ref: ref},
+		Create:  &s.Canary,
+		Act:     s.Act,
+		Plan: attack.Plan{
+			Target:      vegeta.Target{Method: s.Target.Method, URL: foreseen.InvokeURL, Header: http.Header{}},
+			Rate:        attack.RateOf(s.Load.Rate),
+			Connections: s.Load.Connections,
+			Timeout:     time.Duration(s.Load.Timeout),
+			Expect:      s.Answers,
+			Baseline:    foreseen.BaselineVersion,
+			Canary:      foreseen.CanaryVersion,
+			UserAgent:   tool,
+			RunID:       runID,
+		},
+	}
+	if p.Story.Before, err = s.stages(ctx, client, ref); err != nil {
+		return nil, err
+	}
+	classify, err := s.classifier(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	p.Header, err = header(tool, "run", s.Policy, p.Story, analyze.Target{
+		Where: client.Where(api, ref.Stage), API: api, Stage: ref.Stage, Percent: s.Canary.Percent, Classify: classify}, foreseen.State)
+	p.Header.Name = s.Name
+	return p, err
+}
+
+// foreseeable refuses a canary that would tell nothing.
+func (s Scenario) foreseeable(t stage.Target) error {
+	switch want := s.Canary.Version; {
+	case len(t.Problems) > 0:
+		return preflight("%s", strings.Join(t.Problems, "; "))
+	case want != "" && t.CanaryVersion != want:
+		return preflight("canary.version is %s, but the override leads to alias %s, version %s", want, t.CanaryAlias, t.CanaryVersion)
+	}
+	return nil
+}
+
+// stages are those to be asked before, the tested one first, each with the version that AWS says it has.
+func (s Scenario) stages(ctx context.Context, client *stage.Client, tested stage.Ref) ([]Stage, error) {
+	var out []Stage
+	for _, name := range append([]string{tested.Stage}, s.others()...) {
+		ref := tested
+		ref.Stage = name
+		t, err := client.Resolve(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		if name == tested.Stage && t.State.Canary != nil {
+			return nil, preflight("stage %s has a canary already (%s): remove it, or judge it with coalmine gate", name, t.State.Canary)
+		}
+		if t.BaselineVersion != s.Before[name] {
+			return nil, preflight("before: stage %s is said to answer with version %s, but its alias %s points at version %s",
+				name, s.Before[name], t.BaselineAlias, t.BaselineVersion)
+		}
+		out = append(out, Stage{Name: name, URL: t.InvokeURL, Version: t.BaselineVersion})
+	}
+	return out, nil
+}
+
+// classifier sets the plan's, and returns the rules as a person writes them.
+func (s Scenario) classifier(ctx context.Context, p *Prepared) (string, error) {
+	plan := &p.Story.Plan
+	if len(s.Classify) > 0 {
+		var err error
+		plan.Classify, err = attack.ParseClassifier(s.Classify)
+		return strings.Join(s.Classify, " "), err
+	}
+	answers := map[string][]attack.Probed{}
+	for _, at := range p.Story.Before {
+		probe := *plan
+		probe.Target.URL = at.URL
+		sample, err := attack.Probe(ctx, probe, askKnown)
+		if err != nil {
+			return "", fmt.Errorf("ask stage %s: %w", at.Name, err)
+		}
+		answers[at.Version] = append(answers[at.Version], sample.Answers...)
+	}
+	learned, err := attack.Learn(answers)
+	if err != nil {
+		return "", Preflight{err}
+	}
+	plan.Classify = learned.Classifier()
+	p.Notes = append(p.Notes, learned.Where+" (--classify "+learned.Rule+")")
+	return learned.Rule, nil
+}
+
+func header(tool, command string, policy analyze.Policy, s *Story, t analyze.Target, state any) (analyze.Header, error) {
+	before, err := json.Marshal(state)
+	if err != nil {
+		return analyze.Header{}, fmt.Errorf("run file: %w", err)
+	}
+	rate := attack.PerSecond(s.Plan.Rate)
+	t.Method, t.URL = s.Plan.Target.Method, Bare(s.Plan.Target.URL)
+	t.Baseline, t.Canary = s.Plan.Baseline, s.Plan.Canary
+	h := analyze.Header{
+		Format: analyze.Format, Tool: tool, Command: command, Started: time.Now(), Target: t,
+		Plan:   analyze.Plan{Rate: rate, Connections: s.Plan.Connections, Timeout: s.Plan.Timeout},
+		Policy: &policy, Budget: policy.Budget(rate),
+	}
+	if state != nil {
+		h.Stage = before
+	}
+	return h, nil
+}
