@@ -40,10 +40,16 @@ func (e *environments) take() (cold bool) {
 
 func (e *environments) put() { e.idle.Add(1) }
 
+// output is what a function returned, and what the gateway makes of it.
+type output struct {
+	payload json.RawMessage
+	reply   reply
+}
+
 var errCrash = errors.New("runtime exited with error: exit status 2")
 
 // run executes the handler with the version's faults. An environment that crashed or hung is lost, and costs a cold start later.
-func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifier string, e Event) (payload json.RawMessage, err error) {
+func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifier string, event func() Event) (out *output, err error) {
 	how := x.faults.Versions[v.Version]
 	var wait time.Duration
 	if v.environments.take() {
@@ -64,12 +70,21 @@ func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifi
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			payload, err = nil, fmt.Errorf("%v", r)
+			out, err = nil, fmt.Errorf("%v", r)
 			return
 		}
 		v.environments.put()
 	}()
-	return f.handler(ctx, Invocation{v.Version, qualifier, e, fate < how.Errors, how.Marker})
+	in := Invocation{Version: v.Version, Qualifier: qualifier, Fail: fate < how.Errors, Marker: how.Marker}
+	if f.handler == nil {
+		return getProducts(in), nil
+	}
+	in.Event = event()
+	payload, err := f.handler(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return &output{payload, proxied(payload)}, nil
 }
 
 func (l Latency) sample(d draw) time.Duration {

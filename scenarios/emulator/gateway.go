@@ -106,9 +106,14 @@ func (p *plane) handle(x *exchange, w http.ResponseWriter, r *http.Request, to t
 	if route.method.APIKeyRequired { // there are no keys, so none is right
 		return keyRefused, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
-	if err != nil {
-		return tooLarge, nil
+	var body []byte
+	if r.ContentLength != 0 {
+		var err error
+		if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload)); errors.As(err, new(*http.MaxBytesError)) {
+			return tooLarge, nil
+		} else if err != nil {
+			return reply{}, err
+		}
 	}
 	key := cacheKey{a.deploymentID, to.path}
 	cached := x.faults.Gateway.Cache && r.Method == http.MethodGet
@@ -117,8 +122,8 @@ func (p *plane) handle(x *exchange, w http.ResponseWriter, r *http.Request, to t
 			return hit, nil
 		}
 	}
-	e := x.event(r, to, a, route, parameters, body)
-	out, err := p.integrate(r.Context(), x, route, e, canary)
+	event := func() Event { return x.event(r, to, a, route, parameters, body) }
+	out, err := p.integrate(r.Context(), x, route, r.Method, event, canary)
 	if cached && err == nil && out.kind == "" && out.status < 300 {
 		h.cache.Load().put(key, out)
 	}
@@ -126,7 +131,7 @@ func (p *plane) handle(x *exchange, w http.ResponseWriter, r *http.Request, to t
 }
 
 // integrate invokes the function behind a route and makes an answer of what it says.
-func (p *plane) integrate(ctx context.Context, x *exchange, to *route, e Event, canary bool) (reply, error) {
+func (p *plane) integrate(ctx context.Context, x *exchange, to *route, verb string, event func() Event, canary bool) (reply, error) {
 	i := to.method.Integration
 	// Of the integrations only AWS_PROXY to a function is emulated; with another verb than POST Lambda refuses on AWS, too.
 	if i.Type != "AWS_PROXY" || i.HTTPMethod != http.MethodPost {
@@ -139,7 +144,7 @@ func (p *plane) integrate(ctx context.Context, x *exchange, to *route, e Event, 
 	if x.faults.denied[to.qualifier] {
 		return invocationFailed, nil
 	}
-	if i.Credentials == "" && !f.policies[to.qualifier].allows(to.source+e.HTTPMethod+to.path) {
+	if i.Credentials == "" && !f.policies[to.qualifier].allows(to.source+verb+to.path) {
 		return invocationFailed, nil
 	}
 	number, found := f.resolve(to.qualifier, x.draw)
@@ -152,7 +157,7 @@ func (p *plane) integrate(ctx context.Context, x *exchange, to *route, e Event, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, to.timeout)
 	defer cancel()
-	payload, err := v.run(ctx, x, f, to.qualifier, e)
+	out, err := v.run(ctx, x, f, to.qualifier, event)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return timedOut, nil
@@ -161,7 +166,7 @@ func (p *plane) integrate(ctx context.Context, x *exchange, to *route, e Event, 
 	case err != nil:
 		return functionFailed, nil
 	}
-	return proxied(payload), nil
+	return out.reply, nil
 }
 
 // resolve follows a qualifier to a version; a weighted alias chooses anew for each request.

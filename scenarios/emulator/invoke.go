@@ -39,15 +39,18 @@ func (c *control) invoke(in *call) (answer, error) {
 	case "Event": // nobody waits for the answer, so the function need not be run for it
 		return answer{status: http.StatusAccepted}, nil
 	}
-	payload, err := v.run(in.ctx, x, f, q, e)
-	if err != nil {
+	out, err := v.run(in.ctx, x, f, q, func() Event { return e })
+	var payload []byte
+	if err == nil {
+		payload = out.payload
+	} else {
 		header["X-Amz-Function-Error"] = "Unhandled"
 		payload = encode(map[string]string{"errorMessage": err.Error(), "errorType": "Runtime.ExitError"})
 	}
 	if in.header.Get("X-Amz-Log-Type") == "Tail" {
 		header["X-Amz-Log-Result"] = base64.StdEncoding.EncodeToString([]byte("START Version: " + number + "\nEND\n"))
 	}
-	return answer{status: http.StatusOK, body: []byte(payload), header: header}, nil
+	return answer{status: http.StatusOK, body: payload, header: header}, nil
 }
 
 // testInvokeMethod runs a method as it is now, not as it was deployed, with stage variables of the caller's own.
@@ -93,8 +96,10 @@ func (c *control) testInvokeMethod(in *call) (answer, error) {
 	}
 	x := c.plane.begin(request)
 	begun := time.Now()
-	e := x.event(request, target{stageKey{api.ID, stage}, path}, a, route, parameters, []byte(want.Body))
-	out, err := c.plane.integrate(in.ctx, x, route, e, false)
+	event := func() Event {
+		return x.event(request, target{stageKey{api.ID, stage}, path}, a, route, parameters, []byte(want.Body))
+	}
+	out, err := c.plane.integrate(in.ctx, x, route, verb, event, false)
 	if err != nil {
 		return answer{}, err
 	}

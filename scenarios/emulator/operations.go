@@ -142,7 +142,7 @@ func (s *Server) locked(do operation) http.Handler {
 
 func (s *Server) unlocked(do operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		in, err := read(w, r, maxCode)
+		in, err := read(w, r, maxBody)
 		var a answer
 		if err == nil {
 			a, err = do(&s.control, in)

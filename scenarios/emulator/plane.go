@@ -28,7 +28,7 @@ type conditions struct {
 // functionView is a function as requests see it.
 type functionView struct {
 	arn      string
-	handler  Handler
+	handler  Handler // nil: getProducts
 	versions map[string]*version
 	aliases  map[string]aliasConfiguration
 	policies map[string]policy
@@ -114,13 +114,10 @@ func (c *control) publishFunctions() {
 	for name, f := range c.functions {
 		v := &functionView{
 			arn:      f.arn,
-			handler:  getProducts,
+			handler:  c.handlers[name],
 			versions: make(map[string]*version, len(f.versions)),
 			aliases:  maps.Clone(f.aliases),
 			policies: maps.Clone(f.policies),
-		}
-		if h := c.handlers[name]; h != nil {
-			v.handler = h
 		}
 		for _, each := range f.versions {
 			v.versions[each.Version] = each

@@ -22,7 +22,7 @@ import (
 
 // stack is the demonstration system, built through the SDK: three versions behind three aliases, /products, three stages.
 type stack struct {
-	*testing.T
+	testing.TB
 	server   *Server
 	gateway  *apigateway.Client
 	lambda   *lambda.Client
@@ -35,7 +35,7 @@ type stack struct {
 
 const role = "arn:aws:iam::000000000000:role/getProducts"
 
-func start(t *testing.T, f Faults) *stack {
+func start(t testing.TB, f Faults) *stack {
 	t.Helper()
 	s, err := Start("127.0.0.1:0", f)
 	if err != nil {
@@ -55,7 +55,7 @@ func start(t *testing.T, f Faults) *stack {
 		HTTPClient:   &http.Client{Transport: transport},
 	}
 	return &stack{
-		T:       t,
+		TB:      t,
 		server:  s,
 		gateway: apigateway.NewFromConfig(config),
 		lambda:  lambda.NewFromConfig(config),
@@ -64,7 +64,7 @@ func start(t *testing.T, f Faults) *stack {
 	}
 }
 
-func startStack(t *testing.T, f Faults) *stack {
+func startStack(t testing.TB, f Faults) *stack {
 	t.Helper()
 	s := start(t, f)
 	s.createFunction()

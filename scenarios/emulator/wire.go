@@ -18,8 +18,7 @@ const (
 	account       = "000000000000"
 	defaultRegion = "us-east-1"
 
-	maxBody = 6 << 20
-	maxCode = 70167211 // Lambda's own limit for a request that carries a zip
+	maxBody = 70167211 // Lambda's own limit for a request that carries a zip
 )
 
 // call is one control-plane request, read to its end before any lock is taken.
@@ -91,7 +90,7 @@ func (c *call) decode(into any) error {
 // read takes in one request; region is the one that the client signed for.
 func read(w http.ResponseWriter, r *http.Request, limit int64) (*call, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if err != nil {
+	if err != nil { // or the client has gone, and reads nothing
 		return nil, refuse(http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException",
 			"Request must be smaller than %d bytes", limit)
 	}
