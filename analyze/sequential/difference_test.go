@@ -34,7 +34,7 @@ func TestDifferenceSimulated(t *testing.T) {
 				if rng.Float64() < c.baseline(float64(i)/float64(c.hits))+float64(arm)*c.worse {
 					k[arm]++
 				}
-				if i%50 == 0 {
+				if i%100 == 0 {
 					gotPass = gotPass || d.Pass(k[0], n[0], k[1], n[1]) >= nominal.pass()
 					gotFail = gotFail || d.Fail(k[0], n[0], k[1], n[1]) >= nominal.fail()
 				}

@@ -88,12 +88,34 @@ func TestMinimumIsTheFullScan(t *testing.T) {
 	t.Logf("at most %d evaluations", most)
 }
 
+// One arm without responses leaves a plateau on which every bin has other counts and the same value.
+func TestPlateauIsCheap(t *testing.T) {
+	q := must(NewQuantile(.95, Margin{Ratio: .1}, 4, 0, DefaultGeometry, nominal))
+	counts := make([]uint64, DefaultGeometry.Last+2)
+	for i := range counts {
+		counts[i] = uint64(i % 2)
+	}
+	each := NewTails(counts)
+	for name, s := range map[string]*scan{
+		"canary only, PASS":   {e: &q.pass, c: each, limit: q.passLimit, last: DefaultGeometry.Last},
+		"canary only, FAIL":   {e: &q.fail, c: each, limit: q.failLimit, last: DefaultGeometry.Last, fail: true},
+		"baseline only, PASS": {e: &q.pass, b: each, limit: q.passLimit, last: DefaultGeometry.Last},
+		"baseline only, FAIL": {e: &q.fail, b: each, limit: q.failLimit, last: DefaultGeometry.Last, fail: true},
+	} {
+		want, at := s.plain()
+		s.evaluated = 0
+		if got, bin := s.minimum(3000); got != want || bin != at || s.evaluated > 1500 {
+			t.Errorf("%s: %v in bin %d after %d evaluations, full scan %v in bin %d", name, got, bin, s.evaluated, want, at)
+		}
+	}
+}
+
 // UpperRatio is the first shift that the full scan proves.
 func TestUpperRatioIsTheFirstProven(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	g := Geometry{First: 1e4, LogStep: .05, Last: 200}
+	g := Geometry{First: 1e4, LogStep: .1, Last: 100}
 	kinds := map[string]int{}
-	for range 200 {
+	for range 80 {
 		q := must(NewQuantile(.9, Margin{Ratio: .1}, 4, 0, g, nominal))
 		b, c := randomTails(rng, g), randomTails(rng, g)
 		s := scan{e: &q.pass, b: b, c: c, pending: rng.Uint64N(5), last: g.Last}

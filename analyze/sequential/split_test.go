@@ -101,6 +101,11 @@ func TestBetaInterval(t *testing.T) {
 			}
 		}
 	}
+	lo, hi := must(NewBetaSequence(1, 50)).Interval(3, 400, .05)
+	mirrorLo, mirrorHi := must(NewBetaSequence(50, 1)).Interval(397, 400, .05)
+	if math.Abs(lo+mirrorHi-1) > 1e-12 || math.Abs(hi+mirrorLo-1) > 1e-12 || lo == mirrorLo {
+		t.Errorf("%v to %v, its mirror image %v to %v", lo, hi, mirrorLo, mirrorHi)
+	}
 	if lo, hi := (BetaSequence{.5, .5}).Interval(3, 10, math.NaN()); lo != 0 || hi != 1 {
 		t.Errorf("%v to %v at no level", lo, hi)
 	}
@@ -112,6 +117,11 @@ func TestTurns(t *testing.T) {
 	called := func(switched, same uint64) bool { return turns.Fail(switched, same) >= math.Log(TurnsEvidence) }
 	if called(0, 16) || !called(0, 17) {
 		t.Errorf("sticky: log E %v after 16, %v after 17, needed %v", turns.Fail(0, 16), turns.Fail(0, 17), math.Log(TurnsEvidence))
+	}
+	for _, share := range []float64{.1, .9} { // the least switch rate is at the edge that is farther from one half
+		if theta := must(NewTurns(share, .02, nominal)).Theta(); math.Abs(theta-.8*2*.08*.92) > 1e-12 {
+			t.Errorf("share %v: theta %v", share, theta)
+		}
 	}
 	if called(2500, 2500) || called(5000, 0) {
 		t.Error("independent or alternating routing is called sticky")
