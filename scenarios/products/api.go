@@ -97,12 +97,12 @@ func (b *build) method(ctx context.Context, api string, resource types.Resource)
 		}
 		b.made("method %s %s", Method, Path)
 	}
-	_, err := gw.GetIntegration(ctx, &apigateway.GetIntegrationInput{RestApiId: &api, ResourceId: resource.Id, HttpMethod: aws.String(Method)})
-	if err == nil {
+	there, err := gw.GetIntegration(ctx, &apigateway.GetIntegrationInput{RestApiId: &api, ResourceId: resource.Id, HttpMethod: aws.String(Method)})
+	switch {
+	case err == nil && there.Uri != nil: // moto answers 200 and nothing where there is none
 		b.found("integration with %s", Function)
 		return nil
-	}
-	if !stage.IsNotFound(err) {
+	case err != nil && !stage.IsNotFound(err):
 		return stage.Condense(err)
 	}
 	uri := fmt.Sprintf("arn:aws:apigateway:%s:lambda:path/2015-03-31/functions/arn:aws:lambda:%[1]s:%s:function:%s:${stageVariables.%s}/invocations",

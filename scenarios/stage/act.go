@@ -137,6 +137,7 @@ func (a *act) update(ctx context.Context, ops []Operation, want State) (Outcome,
 		return Outcome{}, fmt.Errorf("read back: %w", read)
 	}
 	a.state = after
+	a.j.saw(after)
 	diff := after.settingsDiffer(want)
 	switch {
 	case len(diff) == 0:
@@ -197,8 +198,8 @@ func (a *act) undo(ctx context.Context, cause error) error {
 // clean deletes the deployments that this story made and no stage uses. Those
 // of earlier stories stay: they may be what somebody rolls back to.
 func (a *act) clean(ctx context.Context) error {
-	story := a.j.last()
-	if story == nil || !story.made() {
+	story := a.j.current()
+	if story == nil || !story.made() || a.j.about(a.c, a.change.Ref) != nil {
 		return nil
 	}
 	api := a.change.Ref.API

@@ -162,7 +162,7 @@ func retryer(loopback bool) aws.Retryer {
 		if loopback {
 			o.MaxAttempts = 4
 			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-				return time.Duration((0.5 + rand.Float64()/2) * float64(10*time.Millisecond<<min(attempt, 4))), nil
+				return time.Duration((0.5 + rand.Float64()/2) * float64(3*time.Millisecond<<min(attempt, 4))), nil
 			})
 		}
 	})

@@ -35,6 +35,7 @@ type Journal struct {
 	file    *os.File
 	stories []Story
 	open    bool // the last story is begun and not ended
+	asWas   bool // the stage was read since the last step, and is as before the story
 }
 
 // control says which control plane a journal is about.
@@ -292,16 +293,48 @@ func (j *Journal) Done(restored bool) error {
 }
 
 // Close gives the lock back. A story that is not Done stays unfinished, and
-// is Recover's.
+// is Recover's; but one whose stage was seen to be as before (a change that AWS
+// refused, or that was undone) needs no recovery and ends here.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.file == nil {
 		return nil
 	}
-	err := j.file.Close()
+	var err error
+	if j.open && j.asWas {
+		err = j.write(record{End: &End{At: now(), Restored: true}})
+		j.open = false
+	}
+	err = errors.Join(err, j.file.Close())
 	j.file = nil
 	return err
+}
+
+// Before is the stage as it was before the story under way; false when nothing
+// was changed yet.
+func (j *Journal) Before() (State, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.open {
+		return State{}, false
+	}
+	return j.last().Before, true
+}
+
+// saw notes what a reading of the stage shows.
+func (j *Journal) saw(s State) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.asWas = j.open && len(s.settingsDiffer(j.last().Before)) == 0
+}
+
+// current is the story under way, nil between stories.
+func (j *Journal) current() *Story {
+	if j == nil || !j.open {
+		return nil
+	}
+	return j.last()
 }
 
 func (j *Journal) last() *Story {
@@ -343,6 +376,7 @@ func (j *Journal) step(s Step) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s.At = now()
+	j.asWas = false
 	return j.write(record{Begun: &s})
 }
 

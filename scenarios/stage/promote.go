@@ -112,9 +112,7 @@ func (c *Client) goBack(ctx context.Context, j *Journal, verb string, ref Ref, t
 	if len(patches) > 0 && a.state.CacheEnabled {
 		a.flush(ctx)
 	}
-	if j != nil {
-		a.tidy(ctx)
-	}
+	a.tidy(ctx)
 	return a.result(nil)
 }
 

@@ -29,6 +29,9 @@ func (c *Client) RecoverAnyway(ctx context.Context, path string) ([]Change, erro
 }
 
 func (c *Client) recoverAll(ctx context.Context, path string, anyway bool) ([]Change, error) {
+	if err := c.MayChange(); err != nil {
+		return nil, fmt.Errorf("recover: %w", err)
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("recover: %w", err)

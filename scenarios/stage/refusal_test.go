@@ -1,0 +1,122 @@
+package stage_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"coalmine/scenarios/stage"
+)
+
+func TestRefusals(t *testing.T) {
+	l := newLab(t)
+	ctx := t.Context()
+	j := l.journal()
+	initial := l.read()
+	nowhere := l.ref
+	nowhere.Stage = "nowhere"
+	jn, err := l.OpenJournal(l.dir, nowhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer jn.Close()
+
+	check := func(name string, is error, says string, verb func() (stage.Change, error)) {
+		t.Helper()
+		l.proxy.forget()
+		_, err := verb()
+		if err == nil || (is != nil && !errors.Is(err, is)) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && (strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "failed to")) {
+			t.Errorf("%s is not one plain line: %v", name, err)
+		}
+		if changes := l.proxy.changes(); len(changes) > 0 {
+			t.Errorf("%s sent %v", name, changes)
+		}
+	}
+	create := func(j *stage.Journal, ref stage.Ref, p float64, overrides map[string]string) func() (stage.Change, error) {
+		return func() (stage.Change, error) { return l.CreateCanary(ctx, j, ref, p, overrides) }
+	}
+	check("zero percent", nil, "create canary on prod: percent 0", create(j, l.ref, 0, nil))
+	check("negative percent", nil, "percent -1", create(j, l.ref, -1, nil))
+	check("above hundred", nil, "percent 100.1", create(j, l.ref, 100.1, nil))
+	check("variable name", nil, `"a/b"`, create(j, l.ref, 5, map[string]string{"a/b": "x"}))
+	check("variable value", nil, "stage variable a", create(j, l.ref, 5, map[string]string{"a": "{}"}))
+	check("unknown stage", nil, "create canary on nowhere: GetStage: NotFoundException: Invalid", create(jn, nowhere, 5, nil))
+	check("another stage's journal", nil, "another stage's", create(jn, l.ref, 5, nil))
+	check("no journal", nil, "no journal", create(nil, l.ref, 5, nil))
+	check("deploy without canary", stage.ErrNoCanary, "deploy canary on prod", func() (stage.Change, error) { return l.DeployCanary(ctx, j, l.ref, "") })
+	check("abort without canary", stage.ErrNoCanary, "abort canary on prod", func() (stage.Change, error) { return l.Abort(ctx, j, l.ref) })
+	check("percent without canary", stage.ErrNoCanary, "", func() (stage.Change, error) { return l.SetPercent(ctx, j, l.ref, 1) })
+	check("promote without canary", stage.ErrNoCanary, "", func() (stage.Change, error) { return l.Promote(ctx, j, l.ref, initial) })
+	gone := initial
+	gone.DeploymentID = "gone00"
+	check("restore to a deployment that is gone", nil, "restore on prod: deployment gone00: GetDeployment: NotFoundException", func() (stage.Change, error) { return l.Restore(ctx, j, l.ref, gone) })
+	other := initial
+	other.Stage = "dev"
+	check("restore another stage", nil, "another stage", func() (stage.Change, error) { return l.Restore(ctx, j, l.ref, other) })
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	check("cancelled", context.Canceled, "cancelled", func() (stage.Change, error) { return l.CreateCanary(cancelled, j, l.ref, 5, nil) })
+
+	l.must(l.CreateCanary(ctx, j, l.ref, 50, map[string]string{"lambdaAlias": "staging"}))
+	check("second canary", stage.ErrCanaryExists, "50.0%", create(j, l.ref, 5, nil))
+}
+
+// A verdict is about one stage in one state: whatever changed since refuses it.
+func TestPromoteRefusesWhatWasNotJudged(t *testing.T) {
+	l := newLab(t)
+	ctx := t.Context()
+	j := l.journal()
+	l.must(l.CreateCanary(ctx, j, l.ref, 50, map[string]string{"lambdaAlias": "staging"}))
+	l.must(l.DeployCanary(ctx, j, l.ref, ""))
+	judged := l.read()
+	for name, c := range map[string]struct {
+		edit func(*stage.State)
+		says string
+	}{
+		"deployment":        {func(s *stage.State) { s.DeploymentID = "x" }, "deployment: x -> " + judged.DeploymentID},
+		"canary deployment": {func(s *stage.State) { s.Canary.DeploymentID = "x" }, "canary deployment: x -> " + judged.Canary.DeploymentID},
+		"percent":           {func(s *stage.State) { s.Canary.Percent = 40 }, "canary percent: 40.0 -> 50.0"},
+		"overrides":         {func(s *stage.State) { s.Canary.Overrides = map[string]string{"lambdaAlias": "dev"} }, `canary override lambdaAlias: "dev" -> "staging"`},
+		"variables":         {func(s *stage.State) { s.Variables = nil }, `variable lambdaAlias: unset -> "prod"`},
+		"last updated":      {func(s *stage.State) { s.LastUpdated = s.LastUpdated.Add(-time.Minute) }, "last updated"},
+		"another stage":     {func(s *stage.State) { s.Stage = "dev" }, "another stage"},
+	} {
+		expect := judged
+		canary := *judged.Canary
+		expect.Canary = &canary
+		c.edit(&expect)
+		l.proxy.forget()
+		_, err := l.Promote(ctx, j, l.ref, expect)
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name != "another stage" && (!errors.Is(err, stage.ErrChanged) || !strings.HasPrefix(err.Error(), "promote canary on prod: stage changed under test: ")) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if changes := l.proxy.changes(); len(changes) > 0 {
+			t.Errorf("%s: sent %v", name, changes)
+		}
+	}
+	judged.LastUpdated = time.Time{} // not compared
+	l.must(l.Promote(ctx, j, l.ref, judged))
+}
+
+func TestFindAPI(t *testing.T) {
+	l := newLab(t)
+	for _, name := range []string{"products", l.system.API} {
+		if id, err := l.FindAPI(t.Context(), name); err != nil || id != l.system.API {
+			t.Errorf("%s: %s, %v", name, id, err)
+		}
+	}
+	if _, err := l.FindAPI(t.Context(), "produce"); err == nil || !strings.Contains(err.Error(), "products ("+l.system.API+")") {
+		t.Error(err)
+	}
+	if where := l.Where(l.system.API, "prod"); where != "NOT AWS: "+l.proxy.URL+", API "+l.system.API+" (products), stage prod" {
+		t.Error(where)
+	}
+}

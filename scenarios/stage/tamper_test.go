@@ -1,0 +1,458 @@
+package stage_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+
+	"coalmine/scenarios/stage"
+)
+
+// API Gateway answers 409 while another change is being applied, and the SDK
+// alone would give up on it.
+func TestConcurrentModificationIsRetried(t *testing.T) {
+	l := newLab(t)
+	ctx := t.Context()
+	j := l.journal()
+	var refused atomic.Int64
+	busy := func(times int64) {
+		refused.Store(0)
+		l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == "PATCH" && refused.Add(1) <= times {
+				awsError(w, 409, "ConflictException", "Unable to complete operation due to concurrent modification. Please try again later.")
+				return true
+			}
+			return false
+		})
+	}
+	busy(2)
+	l.must(l.CreateCanary(ctx, j, l.ref, 50, nil))
+	if refused.Load() != 3 {
+		t.Errorf("%d attempts, want 3", refused.Load())
+	}
+	busy(1000)
+	_, err := l.Abort(ctx, j, l.ref)
+	if err == nil || err.Error() != "abort canary on prod: UpdateStage: ConflictException: Unable to complete operation due to concurrent modification. Please try again later." {
+		t.Errorf("%v", err)
+	}
+	if n := refused.Load(); n < 3 || n > 10 {
+		t.Errorf("%d attempts: not bounded as it should be", n)
+	}
+	// Waiting for the next attempt ends with the context.
+	ctx, cancel := context.WithCancel(ctx)
+	refused.Store(0)
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != "PATCH" {
+			return false
+		}
+		refused.Add(1)
+		cancel()
+		awsError(w, 409, "ConflictException", "concurrent modification")
+		return true
+	})
+	if _, err := l.Abort(ctx, j, l.ref); err == nil || refused.Load() != 1 {
+		t.Errorf("%v after %d attempts", err, refused.Load())
+	}
+	l.proxy.with(nil)
+	l.must(l.Abort(t.Context(), j, l.ref))
+}
+
+// Another conflict is not worth a retry.
+func TestOtherConflictsAreNotRetried(t *testing.T) {
+	l := newLab(t)
+	var attempts atomic.Int64
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != "PATCH" {
+			return false
+		}
+		attempts.Add(1)
+		awsError(w, 409, "ConflictException", "Stage already exists")
+		return true
+	})
+	if _, err := l.CreateCanary(t.Context(), l.journal(), l.ref, 5, nil); err == nil || attempts.Load() != 1 {
+		t.Errorf("%v after %d attempts", err, attempts.Load())
+	}
+}
+
+// swallow makes of the emulator what moto is: canary settings are accepted
+// with 200 and ignored, and the canary's deployment becomes the stage's.
+func swallow(p *proxy) func(w http.ResponseWriter, r *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != "PATCH" {
+			return false
+		}
+		var in struct {
+			PatchOperations []map[string]string `json:"patchOperations"`
+		}
+		body, _ := io.ReadAll(r.Body)
+		json.Unmarshal(body, &in)
+		kept := []map[string]string{}
+		for _, op := range in.PatchOperations {
+			switch {
+			case op["path"] == "/canarySettings/deploymentId":
+				op["path"] = "/deploymentId"
+				kept = append(kept, op)
+			case !strings.HasPrefix(op["path"], "/canarySettings"):
+				kept = append(kept, op)
+			}
+		}
+		in.PatchOperations = kept
+		body, _ = json.Marshal(in)
+		p.forward(w, r, body)
+		return true
+	}
+}
+
+// forgeOnce replaces the body of the first patch.
+func forgeOnce(p *proxy, body string) func(w http.ResponseWriter, r *http.Request) bool {
+	var patches atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != "PATCH" || patches.Add(1) > 1 {
+			return false
+		}
+		p.forward(w, r, []byte(body))
+		return true
+	}
+}
+
+// forward sends a request on with another body.
+func (p *proxy) forward(w http.ResponseWriter, r *http.Request, body []byte) {
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.Header.Set("Content-Length", fmt.Sprint(len(body)))
+	p.next.ServeHTTP(w, r)
+}
+
+func TestSwallowedCanaryIsNoticed(t *testing.T) {
+	l := newLab(t)
+	ctx := t.Context()
+	j := l.journal()
+	initial := l.read()
+	l.proxy.with(swallow(l.proxy))
+	_, err := l.CreateCanary(ctx, j, l.ref, 50, map[string]string{"lambdaAlias": "staging"})
+	if !errors.Is(err, stage.ErrNotTaken) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"create canary on prod: ", "50.0% to deployment " + initial.DeploymentID + ", lambdaAlias=staging -> none", "the stage is as it was"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v", want, err)
+		}
+	}
+	l.same(l.read(), initial)
+	if err := j.Done(true); err != nil {
+		t.Fatal(err)
+	}
+
+	// A deployment that does not become the canary's is deleted again.
+	l.proxy.with(nil)
+	l.must(l.CreateCanary(ctx, j, l.ref, 50, map[string]string{"lambdaAlias": "staging"}))
+	withCanary := l.read()
+	l.proxy.with(forgeOnce(l.proxy, `{"patchOperations":[]}`))
+	ch, err := l.DeployCanary(ctx, j, l.ref, "release")
+	if !errors.Is(err, stage.ErrNotTaken) {
+		t.Fatal(err)
+	}
+	l.same(l.read(), withCanary)
+	if len(ch.Deleted) != 1 || ch.Deleted[0] != ch.Created {
+		t.Errorf("made %s, deleted %v", ch.Created, ch.Deleted)
+	}
+
+	// A promote that copies no variables is taken back, canary and all.
+	withCanary = l.read() // updated since
+	l.proxy.with(forgeOnce(l.proxy, `{"patchOperations":[{"op":"replace","path":"/canarySettings/percentTraffic","value":"0.0"}]}`))
+	if _, err := l.Promote(ctx, j, l.ref, withCanary); !errors.Is(err, stage.ErrNotTaken) || !strings.Contains(err.Error(), "undone") {
+		t.Fatal(err)
+	}
+	l.same(l.read(), withCanary)
+}
+
+// An answer that is lost does not make a verb fail when its patch took effect.
+func TestLostAnswer(t *testing.T) {
+	l := newLab(t)
+	ctx := t.Context()
+	j := l.journal()
+	lost := func(method string) {
+		l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != method {
+				return false
+			}
+			l.proxy.next.ServeHTTP(httptest.NewRecorder(), r)
+			cut()
+			return true
+		})
+	}
+	lost("PATCH")
+	l.must(l.CreateCanary(ctx, j, l.ref, 50, map[string]string{"lambdaAlias": "staging"}))
+	// A repeated remove is refused by the server: the first one did it.
+	l.must(l.Abort(ctx, j, l.ref))
+	lost("POST")
+	l.must(l.CreateCanary(ctx, j, l.ref, 50, nil))
+	if _, err := l.DeployCanary(ctx, j, l.ref, "lost"); !errors.Is(err, stage.ErrUnreachable) {
+		t.Error(err)
+	}
+	l.proxy.with(nil)
+	// The deployments whose ids nobody learned are found and deleted.
+	if ch := l.must(l.Abort(ctx, j, l.ref)); len(ch.Deleted) < 1 {
+		t.Errorf("deleted %v", ch.Deleted)
+	}
+}
+
+// story is a run as the scenarios tell it; it stops at the first error.
+type story func(ctx context.Context, l *lab, j *stage.Journal) error
+
+var overrides = map[string]string{"lambdaAlias": "staging", "extra": "1"}
+
+func promoteStory(ctx context.Context, l *lab, j *stage.Journal) error {
+	if _, err := l.CreateCanary(ctx, j, l.ref, 50, overrides); err != nil {
+		return err
+	}
+	deployed, err := l.DeployCanary(ctx, j, l.ref, "release")
+	if err != nil {
+		return err
+	}
+	promoted, err := l.Promote(ctx, j, l.ref, deployed.After)
+	if err != nil {
+		return err
+	}
+	_, err = l.Rollback(ctx, j, l.ref, promoted.Before)
+	return err
+}
+
+func abortStory(ctx context.Context, l *lab, j *stage.Journal) error {
+	if _, err := l.CreateCanary(ctx, j, l.ref, 50, overrides); err != nil {
+		return err
+	}
+	if _, err := l.DeployCanary(ctx, j, l.ref, "release"); err != nil {
+		return err
+	}
+	_, err := l.Abort(ctx, j, l.ref)
+	return err
+}
+
+// gateStory meets a canary that is already live.
+func gateStory(ctx context.Context, l *lab, j *stage.Journal) error {
+	if _, err := l.SetPercent(ctx, j, l.ref, 100); err != nil {
+		return err
+	}
+	deployed, err := l.DeployCanary(ctx, j, l.ref, "release")
+	if err != nil {
+		return err
+	}
+	_, err = l.Promote(ctx, j, l.ref, deployed.After)
+	return err
+}
+
+// Killed before and after every single call of the control plane, a run leaves
+// a journal from which Recover makes the stage exactly what it was, with no
+// deployment more.
+func TestKilledAnywhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		tell   story
+		canary bool // there is one before the story
+	}{
+		"promote":    {promoteStory, false},
+		"abort":      {abortStory, false},
+		"livecanary": {gateStory, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			ctx := t.Context()
+			if c.canary {
+				j := l.journal()
+				l.must(l.CreateCanary(ctx, j, l.ref, 25, map[string]string{"lambdaAlias": "dev"}))
+				l.must(l.DeployCanary(ctx, j, l.ref, "before"))
+				if err := errors.Join(j.Done(false), j.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before, deployments := l.read(), l.deployments()
+			recovered := 0
+			for n := int64(0); ; n++ {
+				at := l.killed(c.tell, n, false)
+				l.asBefore(n, before, deployments)
+				if at == "" {
+					t.Logf("%d kills in %d calls", recovered, n)
+					break
+				}
+				recovered++
+				if at != "GET" { // once more, and the request arrives
+					l.killed(c.tell, n, true)
+					l.asBefore(n, before, deployments)
+					recovered++
+				}
+			}
+		})
+	}
+}
+
+// killed tells a story that dies at its n-th call, whose request arrives or
+// not, and recovers. It says what that call was; nothing when the story came
+// to its end before.
+func (l *lab) killed(tell story, n int64, arrives bool) (method string) {
+	l.t.Helper()
+	var calls atomic.Int64
+	var at atomic.Value
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		k := calls.Add(1) - 1
+		if k == n {
+			at.Store(r.Method)
+			if arrives {
+				l.proxy.next.ServeHTTP(httptest.NewRecorder(), r)
+			}
+		}
+		if k >= n {
+			cut()
+		}
+		return false
+	})
+	j := l.journal()
+	died := tell(l.t.Context(), l, j)
+	l.proxy.with(nil)
+	if _, err := l.Recover(l.t.Context(), l.crash(j)); err != nil {
+		l.t.Fatalf("recover after a kill at call %d (%v): %v", n, died, err)
+	}
+	method, _ = at.Load().(string)
+	return method
+}
+
+// crash is the end of a process: the lock goes, and the journal is as it is on
+// disk, without the last words of Close. It is in another directory then.
+func (l *lab) crash(j *stage.Journal) (path string) {
+	l.t.Helper()
+	data, err := os.ReadFile(j.Path())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.dir = l.t.TempDir()
+	path = filepath.Join(l.dir, filepath.Base(j.Path()))
+	if err := errors.Join(os.WriteFile(path, data, 0o600), j.Close()); err != nil {
+		l.t.Fatal(err)
+	}
+	return path
+}
+
+// Killed while it recovers, a second Recover does it.
+func TestRecoverKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	for n := int64(0); ; n++ {
+		before, deployments := l.read(), l.deployments()
+		j := l.journal()
+		l.must(l.CreateCanary(t.Context(), j, l.ref, 50, overrides))
+		deployed := l.must(l.DeployCanary(t.Context(), j, l.ref, "release"))
+		l.must(l.Promote(t.Context(), j, l.ref, deployed.After))
+		path := l.crash(j)
+		var calls atomic.Int64
+		l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+			k := calls.Add(1) - 1
+			if k == n && n%2 == 1 {
+				l.proxy.next.ServeHTTP(httptest.NewRecorder(), r)
+			}
+			if k >= n {
+				cut()
+			}
+			return false
+		})
+		_, died := l.Recover(t.Context(), path)
+		l.proxy.with(nil)
+		if _, err := l.Recover(t.Context(), path); err != nil {
+			t.Fatalf("after a kill at call %d (%v): %v", n, died, err)
+		}
+		l.same(l.read(), before)
+		if calls.Load() <= n {
+			return
+		}
+		if got := l.deployments(); died != nil && got != deployments {
+			t.Fatalf("killed at call %d: %d deployments, were %d", n, got, deployments)
+		}
+	}
+}
+
+// A change that AWS refuses leaves nothing to recover.
+func TestRefusedChangeNeedsNoRecovery(t *testing.T) {
+	l := newLab(t)
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == "PATCH" {
+			awsError(w, 403, "AccessDeniedException", "User is not authorized to perform: apigateway:PATCH")
+			return true
+		}
+		return false
+	})
+	j := l.journal()
+	_, err := l.CreateCanary(t.Context(), j, l.ref, 5, nil)
+	if err == nil || err.Error() != "create canary on prod: UpdateStage: AccessDeniedException: User is not authorized to perform: apigateway:PATCH" {
+		t.Error(err)
+	}
+	j.Close()
+	l.journal()
+}
+
+// asBefore also opens the journal again: nothing may be left unfinished.
+func (l *lab) asBefore(n int64, before stage.State, deployments int) {
+	l.t.Helper()
+	l.same(l.read(), before)
+	if got := l.deployments(); got != deployments {
+		l.t.Errorf("%d deployments, were %d", got, deployments)
+	}
+	j, err := l.OpenJournal(l.dir, l.ref)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	j.Close()
+	if l.t.Failed() {
+		l.t.Fatalf("killed at call %d", n)
+	}
+}
+
+func (l *lab) deployments() int {
+	l.t.Helper()
+	out, err := l.Gateway().GetDeployments(context.Background(), &apigateway.GetDeploymentsInput{RestApiId: &l.ref.API})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return len(out.Items)
+}
+
+// Cancelled while a patch is under way, the patch is waited for and the
+// journal knows how it went.
+func TestCancelledInsideARequest(t *testing.T) {
+	l := newLab(t)
+	j := l.journal()
+	initial := l.read()
+	ctx, cancel := context.WithCancel(t.Context())
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == "PATCH" {
+			cancel()
+		}
+		return false
+	})
+	l.must(l.CreateCanary(ctx, j, l.ref, 50, overrides))
+	if _, err := l.DeployCanary(ctx, j, l.ref, ""); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	l.proxy.with(nil)
+	ctx = context.WithoutCancel(ctx)
+	l.must(l.Restore(ctx, j, l.ref, initial))
+	l.same(l.read(), initial)
+	stories := j.Stories()
+	for _, step := range stories[len(stories)-1].Steps {
+		if step.Outcome == nil || step.Outcome.Error != "" {
+			t.Errorf("step %+v", step)
+		}
+	}
+	if matches, _ := filepath.Glob(filepath.Join(l.dir, "*.ndjson")); len(matches) != 1 {
+		t.Errorf("journals %v", matches)
+	}
+}
