@@ -47,7 +47,7 @@ func newDuring(p Policy, t Target, l sequential.Levels, before *totals, begin, t
 	}
 	d := &during{policy: p, target: t, levels: l, before: before, begin: begin, turns: turns,
 		arming: newArming(share, p.MarginShare(), p.WarmUp), breaker: breaker{policy: p.Breaker},
-		stage: &wholeStage{test: stage, limit: float64(p.Errors.Max), by: map[string]uint64{}}}
+		stage: &wholeStage{test: stage, horizon: horizon, limit: float64(p.Errors.Max), by: map[string]uint64{}}}
 	d.change(begin)
 	d.arming.from(begin, time.Duration(p.Settle)) // a canary that is live already; a deployment moves it
 	d.checks = []check{d.stage}

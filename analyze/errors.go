@@ -80,7 +80,7 @@ type errorDifference struct {
 	margin float64 // share
 }
 
-func (c errorDifference) name() string { return "errors canary-baseline" }
+func (c errorDifference) name() string { return "errors diff" }
 func (c errorDifference) group() group { return relativeErrors }
 func (c errorDifference) passes() bool { return true }
 
@@ -114,11 +114,12 @@ func (c errorDifference) explain(e *evidence, o Outcome, _ reading) Check {
 // they can never fail anything. It is judged from the first change on, over a mixture of starts: a dead canary never
 // gives the first answer that arms the other checks.
 type wholeStage struct {
-	test   *sequential.StageErrors
-	limit  float64
-	newest int64 // window
-	k, n   uint64
-	by     map[string]uint64 // of k, those that name a version
+	test    *sequential.StageErrors
+	limit   float64
+	horizon int   // windows that may still be amended
+	newest  int64 // window
+	k, n    uint64
+	by      map[string]uint64 // of k, those that name a version
 }
 
 // serverErrors are what the stage owes, whoever failed: not what is the client's fault, or its credentials' or rate's.
@@ -143,6 +144,11 @@ func (c *wholeStage) blame(a attack.Answers) (k uint64) {
 }
 
 func (c *wholeStage) add(w *attack.Window) {
+	if c.n > 0 { // amendments count windows back, so a gap is filled; more than the horizon would change nothing
+		for range min(w.Index-c.newest-1, int64(c.horizon)) {
+			c.test.Append(0, 0)
+		}
+	}
 	c.test.Append(min(c.blame(w.Answers), w.Hits), w.Hits+w.Pending)
 	c.newest = w.Index
 	c.n += w.Hits + w.Pending

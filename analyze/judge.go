@@ -114,6 +114,7 @@ func (j *Judge) begin(e Event) {
 	case After:
 		if p.clean, err = newClean(j.policy, j.levels, p.expect, e.Detail["absent"], e.At+time.Duration(j.policy.Settle)); err == nil {
 			p.clean.healthy = p.expect == j.header.Target.Canary
+			p.clean.any = !p.clean.healthy
 		}
 	}
 	if err != nil {
@@ -298,7 +299,7 @@ func (j *Judge) phaseReport(p *phase) Phase {
 	if p.during != nil && p.during.judged.hits > 0 {
 		shown = &p.during.judged
 	}
-	out := Phase{Name: p.name, Stage: p.stage, Expect: p.expect, Start: p.begin, Length: p.end - p.begin,
+	out := Phase{Name: p.name, Stage: p.stage, Expect: p.expect, Start: p.begin, Length: p.totals.to - p.totals.from,
 		Due: p.due, Sent: p.sent, Hits: p.hits, Pending: p.totals.pending, Arms: j.arms(p, shown), Lateness: lateness(shown)}
 	switch {
 	case p.clean != nil:

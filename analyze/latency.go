@@ -108,7 +108,7 @@ func newLatencyDifference(q Quantile, margin Slack, known attack.Histogram, l se
 	return &latencyDifference{test: test, quantile: q, margin: margin, counts: make([]uint64, attack.Bins)}, err
 }
 
-func (c *latencyDifference) name() string { return c.quantile.String() + " canary-baseline" }
+func (c *latencyDifference) name() string { return c.quantile.String() + " diff" }
 func (c *latencyDifference) group() group { return relativeLatency }
 func (c *latencyDifference) passes() bool { return true }
 
@@ -151,7 +151,8 @@ func (c *latencyDifference) explain(e *evidence, o Outcome, _ reading) Check {
 		out.Sentence = sentence("%s: the canary is slower by more than %s.", seen, limit)
 		return out
 	}
-	high := c.test.UpperRatio(c.base, c.can, c.any, c.tails(e))
+	slow := c.tails(e)
+	high := c.test.UpperRatio(c.base, c.can, c.any, slow)
 	if math.IsInf(high, 1) {
 		out.Sentence = sentence("%s; no increase is ruled out yet, %s.", seen, limit)
 		return out

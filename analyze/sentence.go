@@ -30,7 +30,7 @@ func plural(n uint64, one, many string) string {
 // Share writes a share as "50.0 %", with more digits where it is small.
 func Share(share float64) string { return significant(share*100) + " %" }
 
-func points(x float64) string { return significant(x) + " points" }
+func points(x float64) string { return significant(x) + " pp" }
 
 // increase writes a ratio as "+7.9 %".
 func increase(ratio float64) string {

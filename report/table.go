@@ -99,8 +99,17 @@ func (p *page) table(header []string, rows [][]string, left ...int) {
 	for _, i := range left {
 		align[i] = tw.AlignLeft
 	}
-	table := tablewriter.NewTable(p.w,
-		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{Symbols: tw.NewSymbols(tw.StyleASCII)})),
+	var drawn strings.Builder
+	table := tablewriter.NewTable(&drawn,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
+			Symbols: tw.NewSymbols(tw.StyleASCII),
+			Borders: tw.BorderNone,
+			Settings: tw.Settings{
+				Separators: tw.Separators{BetweenColumns: tw.Off},
+				Lines:      tw.Lines{ShowHeaderLine: tw.On},
+			},
+		})),
+		tablewriter.WithPadding(tw.Padding{Left: "", Right: "  "}),
 		tablewriter.WithHeaderAutoFormat(tw.Off),
 		tablewriter.WithRowAutoWrap(tw.WrapNone),
 		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
@@ -109,6 +118,9 @@ func (p *page) table(header []string, rows [][]string, left ...int) {
 	table.Header(header)
 	if p.err = table.Bulk(rows); p.err == nil {
 		p.err = table.Render()
+	}
+	for line := range strings.Lines(drawn.String()) {
+		p.line(strings.TrimRight(line, " \n"))
 	}
 }
 
@@ -127,7 +139,7 @@ func (p *page) arms(phase analyze.Phase) {
 		rows = append(rows, []string{name, analyze.Count(arm.Hits), share, configured, analyze.Count(arm.Errors),
 			latency(arm.P50.Seconds()), latency(arm.P95.Seconds()), latency(arm.P99.Seconds())})
 	}
-	p.table([]string{"version", "hits", "share %", "conf. %", "errors", "p50", "p95", "p99"}, rows, 0)
+	p.table([]string{"version", "hits", "share %", "conf.", "errors", "p50", "p95", "p99"}, rows, 0)
 	for _, arm := range phase.Arms {
 		if len(arm.Causes) > 0 {
 			p.wrap("", "Unattributed by cause: "+pairs(arm.Causes)+".")
@@ -202,11 +214,12 @@ func (p *page) checks(checks []analyze.Check) {
 		}
 		evidence := "-"
 		if c.Needed > 0 {
-			evidence = fmt.Sprintf("%s of %.4g", compact(c.Evidence), c.Needed)
+			evidence = fmt.Sprintf("%s/%.3g", compact(c.Evidence), c.Needed)
 		}
 		rows = append(rows, []string{c.Name, c.Outcome.String(), estimate, proven(c), allowed(c), evidence})
 	}
 	p.table([]string{"check", "outcome", "seen", "proven", "allowed", "evidence"}, rows, 0, 1)
+	p.wrap("", "Evidence: odds to 1 for the outcome, and the odds needed. Proven: what the evidence leaves possible.")
 }
 
 func proven(c analyze.Check) string {
@@ -237,10 +250,12 @@ func compact(x float64) string {
 	switch {
 	case x >= 1e6:
 		return "> 1e6"
+	case x >= 100:
+		return analyze.Count(uint64(x))
 	case x < 0.01:
 		return "< 0.01"
 	}
-	return fmt.Sprintf("%.3g", x)
+	return fmt.Sprintf("%.2g", x)
 }
 
 // others are the phases before and after, a line each.

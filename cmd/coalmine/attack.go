@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ func (w world) attackCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
-			if err := t.check(); err != nil {
+			if err := errors.Join(t.check(), o.check()); err != nil {
 				return err
 			}
 			if duration <= 0 {

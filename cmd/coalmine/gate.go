@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -129,7 +130,7 @@ Nothing is changed unless --promote or --rollback says so.
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
-			if err := t.check(); err != nil {
+			if err := errors.Join(t.check(), o.check()); err != nil {
 				return err
 			}
 			mapped, err := mapInconclusive(inconcluded)

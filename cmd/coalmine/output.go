@@ -33,11 +33,16 @@ func (o *output) flags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only warnings and the last line on standard error")
 }
 
-// open checks the format and makes the run file, before anything is sent.
-func (o *output) open(w world, command string, now time.Time) (err error) {
+// check finds the format, before anything else is done.
+func (o *output) check() (err error) {
 	if o.show, err = report.Named(o.format); err != nil {
 		return usagef("--format: %w", err)
 	}
+	return nil
+}
+
+// open makes the run file, before anything is sent.
+func (o *output) open(w world, command string, now time.Time) error {
 	switch o.out {
 	case "none":
 		o.file = discard{}

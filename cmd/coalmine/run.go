@@ -32,6 +32,9 @@ Built-in: ` + strings.Join(scenarios.Builtin(), ", ") + `
 ` + exitHelp(),
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
 			name := "products"
 			if len(args) > 0 {
 				name = args[0]

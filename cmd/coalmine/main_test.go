@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"coalmine/analyze"
+)
+
+// The test binary is coalmine itself where a process is needed that can be killed.
+func TestMain(m *testing.M) {
+	if os.Getenv("COALMINE_TEST_MAIN") != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		os.Exit(run(ctx, os.Args[1:], world{os.Getenv, os.Stdin, os.Stdout, os.Stderr}))
+	}
+	os.Exit(m.Run())
+}
+
+// coalmine runs the program in this process.
+func coalmine(t *testing.T, ctx context.Context, env map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	all := map[string]string{"XDG_STATE_HOME": t.TempDir()}
+	for key, value := range env {
+		all[key] = value
+	}
+	var out, err bytes.Buffer
+	code = run(ctx, args, world{func(key string) string { return all[key] }, strings.NewReader(""), &out, &err})
+	return code, out.String(), err.String()
+}
+
+// Every built-in scenario ends as its name promises, and leaves prod as it should be, proven by traffic.
+func TestScenarios(t *testing.T) {
+	if testing.Short() {
+		t.Skip("each scenario sends load for some seconds")
+	}
+	for _, tc := range []struct {
+		name    string
+		codes   []int
+		action  string
+		culprit string // how the check that decides begins
+	}{
+		{"products", []int{0}, "promoted", ""},
+		{"failing-canary", []int{10}, "rolled back", ""},
+		{"slow-canary", []int{10}, "rolled back", "p95"},
+		{"misrouted", []int{10}, "rolled back", "split"},
+		{"broken-permission", []int{10}, "rolled back", "stage errors"},
+		{"hanging-canary", []int{10, 11}, "rolled back", ""},
+		{"wrong-version", []int{10}, "rolled back", "foreign version"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "run.ndjson")
+			code, stdout, stderr := coalmine(t, t.Context(), nil, "run", tc.name, "--format", "json", "--out", file)
+			var a analyze.Analysis
+			if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+				t.Fatalf("exit %d, stdout is no analysis: %v\n%s", code, err, stderr)
+			}
+			if !contains(tc.codes, code) || a.Action != tc.action || a.After != analyze.Pass || !strings.HasPrefix(a.Conclusion.Culprit, tc.culprit) {
+				t.Errorf("exit %d, %s, traffic after: %s, culprit %q; want exit %v, %s, pass, %q\n%s",
+					code, a.Action, a.After, a.Conclusion.Culprit, tc.codes, tc.action, tc.culprit, stderr)
+			}
+			if lines := strings.Split(strings.TrimSpace(stderr), "\n"); !strings.HasPrefix(lines[0], "NOT AWS: http://127.0.0.1:") ||
+				!strings.HasPrefix(lines[len(lines)-1], "coalmine: "+a.Conclusion.Verdict.String()+" v2 over v1, ") {
+				t.Errorf("first and last line on stderr:\n%s\n%s", lines[0], lines[len(lines)-1])
+			}
+			shown(t, file, stdout)
+		})
+	}
+}
+
+// shown holds the run file to what it promises: read again, it gives the same report.
+func shown(t *testing.T, file, live string) {
+	t.Helper()
+	code, again, stderr := coalmine(t, t.Context(), nil, "report", file, "--format", "json")
+	if code != 0 || again != live {
+		t.Errorf("report of the run file: exit %d %s\n--- live\n%s\n--- again\n%s", code, stderr, live, again)
+	}
+	if code, table, _ := coalmine(t, t.Context(), nil, "report", file); code != 0 || !strings.Contains(table, "1 baseline") {
+		t.Errorf("table of the run file: exit %d\n%s", code, table)
+	} else {
+		for line := range strings.Lines(table) {
+			if len([]rune(strings.TrimRight(line, "\n"))) > 80 {
+				t.Errorf("more than 80 columns: %s", line)
+			}
+		}
+	}
+}
+
+func contains(codes []int, code int) bool {
+	for _, c := range codes {
+		if c == code {
+			return true
+		}
+	}
+	return false
+}
+
+// Wrong input gets one line that says what is wrong and what would be right, and exit code 2.
+func TestBadInput(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	unknown := write("unknown.yaml", "name: x\npolicy:\n  alfa: 0.1\n")
+	broken := write("broken.yaml", "name: [x\n")
+	percent := write("percent.yaml", "name: x\nbefore: {prod: \"1\"}\ncanary: {percent: 120, overrides: {lambdaAlias: staging}}\n")
+	same := write("same.yaml", "name: x\nbefore: {prod: \"1\"}\ncanary: {percent: 50, overrides: {lambdaAlias: staging}, version: \"1\"}\n")
+	gate := func(more ...string) []string {
+		return append([]string{"gate", "--url", "http://127.0.0.1:1/x", "--baseline", "1", "--canary", "2", "--percent", "50", "--classify", "json:/version"}, more...)
+	}
+	for _, tc := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"frobnicate"}, 2, `unknown command "frobnicate"`},
+		{[]string{"run", "--frobnicate"}, 2, "unknown flag: --frobnicate"},
+		{[]string{"run", "nowhere"}, 2, `unknown scenario "nowhere": want one of broken-permission,`},
+		{[]string{"run", "a", "b"}, 2, "accepts at most 1 arg"},
+		{[]string{"run", unknown}, 2, unknown + `:3: unknown key "alfa" (nearest known: "alpha")`},
+		{[]string{"run", broken}, 2, broken + ": line"},
+		{[]string{"run", percent}, 2, "canary.percent: want more than 0 and less than 100, got 120"},
+		{[]string{"run", same}, 2, "canary.version: 1 is the version that stage prod answers with already"},
+		{[]string{"run", "--rate", "fast"}, 2, "--rate: want requests per time"},
+		{[]string{"run", "--format", "pdf"}, 2, `unknown format "pdf"`},
+		{[]string{"gate"}, 2, "missing target: want --url URL, or --api ID with --path"},
+		{[]string{"gate", "--url", "http://127.0.0.1:1/x"}, 2, "want --baseline, --canary and --percent"},
+		{gate("--percent", "0"), 2, "--percent: want more than 0 and less than 100, got 0"},
+		{gate("--percent", "101"), 2, "--percent: want more than 0 and less than 100, got 101"},
+		{gate("--canary", "1"), 2, `baseline and canary are both "1"`},
+		{gate("--classify", "colour:red"), 2, "colour"},
+		{gate("--latency-max", "p100=1s"), 2, "--latency-max: want a quantile p1 to p99.99"},
+		{gate("--split-margin", "60"), 2, "split.margin: 60 points around 50 % reach -10 to 110 %"},
+		{gate("--alpha", "0"), 2, "alpha: want more than 0 and less than 1, got 0"},
+		{gate("--promote"), 2, "--promote and --rollback need --api"},
+		{gate("--method", "POST"), 2, `--method: want GET or HEAD, got "POST"`},
+		{gate("--on-inconclusive", "maybe"), 2, "--on-inconclusive: want pass or fail"},
+		{gate(), 1, "GET http://127.0.0.1:1/x: connection refused"},
+		{[]string{"gate", "--url", "ftp://x/y", "--baseline", "1", "--canary", "2", "--percent", "50", "--classify", "json:/v"}, 2, `scheme "ftp"`},
+		{[]string{"gate", "--url", "http://example.com/y", "--baseline", "1", "--canary", "2", "--percent", "50", "--classify", "json:/v", "--rate", "5000"}, 2, "above --max-rate"},
+		{[]string{"attack", "--url", "http://127.0.0.1:1/x"}, 1, "connection refused"},
+		{[]string{"attack", "--url", "http://example.com/x", "--rate", "max"}, 2, "--rate max: only on loopback"},
+		{[]string{"report", filepath.Join(dir, "none")}, 2, "no such file"},
+		{[]string{"report", broken}, 2, "run file: line 1"},
+		{[]string{"stack", "up"}, 2, "AWS_ENDPOINT_URL is not set"},
+		{[]string{"canary", "show"}, 2, "missing target: want --api"},
+		{[]string{"emulator", "--listen", "0.0.0.0:0"}, 2, "loopback"},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), nil, tc.args...)
+		said := strings.TrimSpace(stderr)
+		if code != tc.code || !strings.Contains(said, tc.says) || strings.Contains(said, "\n") || stdout != "" {
+			t.Errorf("%q: exit %d, stdout %q, stderr %q; want exit %d and one line with %q", tc.args, code, stdout, said, tc.code, tc.says)
+		}
+	}
+}
