@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -36,11 +37,12 @@ type act struct {
 // A plan says which patches a verb needs on the stage as it is, or refuses.
 type plan func(before State) ([][]Operation, error)
 
-// perform is a verb that only patches the stage.
+// perform is a verb that only patches the stage, and goes back when the
+// control plane does something else than it was asked.
 func (c *Client) perform(ctx context.Context, j *Journal, verb string, ref Ref, p plan) (Change, error) {
 	a, patches, err := c.prepare(ctx, j, verb, ref, p)
 	if err == nil {
-		err = a.patch(ctx, patches)
+		err = a.patchOrUndo(ctx, patches)
 	}
 	return a.result(err)
 }
@@ -96,6 +98,15 @@ func (a *act) patch(ctx context.Context, patches [][]Operation) error {
 		a.change.Operations = append(a.change.Operations, ops...)
 	}
 	return nil
+}
+
+// patchOrUndo is patch, and the stage as it was when a patch was not taken.
+func (a *act) patchOrUndo(ctx context.Context, patches [][]Operation) error {
+	err := a.patch(ctx, patches)
+	if errors.Is(err, ErrNotTaken) {
+		return a.undo(ctx, err)
+	}
+	return err
 }
 
 // step journals a request before and after it is made.

@@ -2,7 +2,6 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -14,7 +13,7 @@ import (
 // canary with these stage variable overrides. The canary shares the stage's
 // deployment until DeployCanary. It refuses when the stage has a canary.
 func (c *Client) CreateCanary(ctx context.Context, j *Journal, ref Ref, p float64, overrides map[string]string) (Change, error) {
-	return c.undoing(ctx, j, verbCreate, ref, func(before State) ([][]Operation, error) {
+	return c.perform(ctx, j, verbCreate, ref, func(before State) ([][]Operation, error) {
 		if !(p > 0 && p <= 100) {
 			return nil, fmt.Errorf("percent %v: not above 0 and at most 100", p)
 		}
@@ -36,7 +35,7 @@ func (c *Client) CreateCanary(ctx context.Context, j *Journal, ref Ref, p float6
 // SetPercent changes how much of the traffic the canary gets, 0 to 100: 0 is
 // the fast stop that leaves the canary's settings.
 func (c *Client) SetPercent(ctx context.Context, j *Journal, ref Ref, p float64) (Change, error) {
-	return c.undoing(ctx, j, verbPercent, ref, func(before State) ([][]Operation, error) {
+	return c.perform(ctx, j, verbPercent, ref, func(before State) ([][]Operation, error) {
 		switch {
 		case !(p >= 0 && p <= 100):
 			return nil, fmt.Errorf("percent %v: not from 0 to 100", p)
@@ -47,19 +46,6 @@ func (c *Client) SetPercent(ctx context.Context, j *Journal, ref Ref, p float64)
 		}
 		return [][]Operation{{replace(percentPath, percent(p))}}, nil
 	})
-}
-
-// undoing is perform for verbs that go back when the control plane does
-// something else than it was asked.
-func (c *Client) undoing(ctx context.Context, j *Journal, verb string, ref Ref, p plan) (Change, error) {
-	a, patches, err := c.prepare(ctx, j, verb, ref, p)
-	if err == nil {
-		err = a.patch(ctx, patches)
-	}
-	if errors.Is(err, ErrNotTaken) {
-		err = a.undo(ctx, err)
-	}
-	return a.result(err)
 }
 
 // newDeployment stands for the deployment's id in an announced change.
@@ -93,11 +79,7 @@ func (c *Client) DeployCanary(ctx context.Context, j *Journal, ref Ref, descript
 	if err != nil {
 		return a.result(err)
 	}
-	err = a.patch(ctx, [][]Operation{{replace(canaryDeploy, a.change.Created)}})
-	if errors.Is(err, ErrNotTaken) {
-		err = a.undo(ctx, err)
-	}
-	return a.result(err)
+	return a.result(a.patchOrUndo(ctx, [][]Operation{{replace(canaryDeploy, a.change.Created)}}))
 }
 
 // Abort takes the canary away: percent to 0 first, then the settings. The

@@ -129,7 +129,7 @@ func (c *Client) OpenJournal(dir string, ref Ref) (*Journal, error) {
 	}
 	j.at, j.api, j.name = c.control(), ref.API, ref.Stage
 	if last := j.last(); last != nil && last.Unfinished() {
-		err := fmt.Errorf("journal %s: %w of %s (%s); first run: coalmine canary recover --journal %s",
+		err := fmt.Errorf("journal %s: %w of %s (%s); first run: coalmine canary recover %s",
 			path, ErrUnfinished, last.At.Format(time.RFC3339), last.verbs(), path)
 		return nil, errors.Join(err, j.Close())
 	}

@@ -29,10 +29,11 @@ func unfinished(l *lab) (path string, before stage.State) {
 }
 
 func TestUnfinishedJournalIsRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	path, before := unfinished(l)
 	_, err := l.OpenJournal(l.dir, l.ref)
-	if !errors.Is(err, stage.ErrUnfinished) || !strings.Contains(err.Error(), "coalmine canary recover --journal "+path) ||
+	if !errors.Is(err, stage.ErrUnfinished) || !strings.Contains(err.Error(), "coalmine canary recover "+path) ||
 		!strings.Contains(err.Error(), "create canary, deploy canary") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%v", err)
 	}
@@ -54,6 +55,7 @@ func TestUnfinishedJournalIsRefused(t *testing.T) {
 // Whatever is missing at the end of the file, its last lines or part of one,
 // the stage comes back.
 func TestTornJournal(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	before := l.read()
 	path, _ := unfinished(l)
@@ -95,6 +97,7 @@ func TestTornJournal(t *testing.T) {
 }
 
 func TestOneJournalAtATime(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	j := l.journal()
 	if _, err := l.OpenJournal(l.dir, l.ref); !errors.Is(err, stage.ErrLocked) {
@@ -124,6 +127,7 @@ func TestOneJournalAtATime(t *testing.T) {
 // The journal is written before the request: what is on disk when the first
 // patch arrives is enough to restore.
 func TestJournalComesFirst(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	j := l.journal()
 	if want := l.Account() + "-eu-west-1-" + l.system.API + "-prod.ndjson"; !strings.HasSuffix(filepath.Base(j.Path()), "-"+want) {
@@ -163,6 +167,7 @@ func TestJournalComesFirst(t *testing.T) {
 
 // Recover does not overwrite what somebody else made of the stage meanwhile.
 func TestRecoverRefusesASomebodyElsesStage(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	path, before := unfinished(l)
 	_, err := l.Gateway().UpdateStage(t.Context(), &apigateway.UpdateStageInput{
@@ -184,6 +189,7 @@ func TestRecoverRefusesASomebodyElsesStage(t *testing.T) {
 }
 
 func TestRecoverWhenTheStageIsGone(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	path, _ := unfinished(l)
 	if _, err := l.Gateway().DeleteStage(t.Context(), &apigateway.DeleteStageInput{RestApiId: &l.ref.API, StageName: &l.ref.Stage}); err != nil {
@@ -198,6 +204,7 @@ func TestRecoverWhenTheStageIsGone(t *testing.T) {
 
 // A journal is about one control plane; another has the same names.
 func TestRecoverOnAnotherControlPlane(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	path, _ := unfinished(l)
 	other := newLab(t)

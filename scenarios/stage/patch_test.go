@@ -27,6 +27,7 @@ func randomState(r *rand.Rand) State {
 // From any stage to any other, the patches lead there by AWS's rules, do so
 // without a traffic surprise on the way, and say nothing when nothing differs.
 func TestRestoringLeadsThere(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 5_000 {
 		from, to := randomState(r), randomState(r)

@@ -2,7 +2,6 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,10 +52,7 @@ func (c *Client) promote(ctx context.Context, j *Journal, ref Ref, expect State,
 	if err != nil {
 		return a.result(err)
 	}
-	if err := a.patch(ctx, patches[:1]); err != nil {
-		if errors.Is(err, ErrNotTaken) {
-			err = a.undo(ctx, err)
-		}
+	if err := a.patchOrUndo(ctx, patches[:1]); err != nil {
 		return a.result(err)
 	}
 	if !keep {

@@ -11,6 +11,7 @@ import (
 )
 
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	j := l.journal()
@@ -68,6 +69,7 @@ func TestRefusals(t *testing.T) {
 
 // A verdict is about one stage in one state: whatever changed since refuses it.
 func TestPromoteRefusesWhatWasNotJudged(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	j := l.journal()
@@ -107,6 +109,7 @@ func TestPromoteRefusesWhatWasNotJudged(t *testing.T) {
 }
 
 func TestFindAPI(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for _, name := range []string{"products", l.system.API} {
 		if id, err := l.FindAPI(t.Context(), name); err != nil || id != l.system.API {

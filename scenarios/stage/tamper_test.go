@@ -23,6 +23,7 @@ import (
 // API Gateway answers 409 while another change is being applied, and the SDK
 // alone would give up on it.
 func TestConcurrentModificationIsRetried(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	j := l.journal()
@@ -71,6 +72,7 @@ func TestConcurrentModificationIsRetried(t *testing.T) {
 
 // Another conflict is not worth a retry.
 func TestOtherConflictsAreNotRetried(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	var attempts atomic.Int64
 	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
@@ -135,6 +137,7 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, body []byte) {
 }
 
 func TestSwallowedCanaryIsNoticed(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	j := l.journal()
@@ -179,6 +182,7 @@ func TestSwallowedCanaryIsNoticed(t *testing.T) {
 
 // An answer that is lost does not make a verb fail when its patch took effect.
 func TestLostAnswer(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	j := l.journal()
@@ -382,6 +386,7 @@ func TestRecoverKilledAnywhere(t *testing.T) {
 
 // A change that AWS refuses leaves nothing to recover.
 func TestRefusedChangeNeedsNoRecovery(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == "PATCH" {
@@ -428,6 +433,7 @@ func (l *lab) deployments() int {
 // Cancelled while a patch is under way, the patch is waited for and the
 // journal knows how it went.
 func TestCancelledInsideARequest(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	j := l.journal()
 	initial := l.read()

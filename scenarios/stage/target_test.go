@@ -22,6 +22,7 @@ import (
 
 // What would make a judgement meaningless is known before any load is sent.
 func TestProblems(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	fn := aws.String(products.Function)

@@ -14,6 +14,7 @@ import (
 
 // The walkthrough of the design, step by step, with what Coalmine reads at each.
 func TestWalkthrough(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 
@@ -104,6 +105,7 @@ func TestWalkthrough(t *testing.T) {
 // A deployment of ours is deleted only in the story that made it, and only
 // when nobody uses it.
 func TestDeploymentsThatAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	initial := l.read()
@@ -142,6 +144,7 @@ func TestDeploymentsThatAreLeftAlone(t *testing.T) {
 }
 
 func TestAbort(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	initial := l.read()
@@ -165,6 +168,7 @@ func TestAbort(t *testing.T) {
 }
 
 func TestSetPercent(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	j := l.journal()
@@ -181,6 +185,7 @@ func TestSetPercent(t *testing.T) {
 }
 
 func TestPromoteKeeping(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	j := l.journal()
@@ -197,6 +202,7 @@ func TestPromoteKeeping(t *testing.T) {
 
 // Restore goes from anything to anything, canaries included.
 func TestRestore(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	j := l.journal()
@@ -232,6 +238,7 @@ func TestRestore(t *testing.T) {
 }
 
 func TestAnnounceIsADryRun(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	stop := errors.New("dry run")
