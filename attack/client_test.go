@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +18,8 @@ import (
 // Whatever a target does, each hit ends in one class and is attributed if its answer names a version.
 func TestMisbehavingTargets(t *testing.T) {
 	t.Parallel()
+	var all sync.WaitGroup // at once: what they take is waiting
+	defer all.Wait()
 	const ok = "HTTP/1.1 200 OK\nX-Lambda-Version: 2\n"
 	for _, c := range []struct {
 		name    string
@@ -72,26 +75,26 @@ func TestMisbehavingTargets(t *testing.T) {
 		{"a name nobody can read", says("HTTP/1.1 200 OK\nX-Lambda-Version: 2\xff\nContent-Length: 0\n\n", false), "", false, Unrecognised, false},
 		{"a name too long", says("HTTP/1.1 200 OK\nX-Lambda-Version: "+strings.Repeat("2", 200)+"\nContent-Length: 0\n\n", false), "", false, Unrecognised, false},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			s := rawServer(t, c.answer)
-			const n = 3
-			timeout := 3 * time.Second
-			if c.class == Timeout {
-				timeout = 150 * time.Millisecond
-			}
+		s := rawServer(t, c.answer)
+		const n = 3
+		timeout := 3 * time.Second
+		if c.class == Timeout {
+			timeout = 150 * time.Millisecond
+		}
+		all.Go(func() {
 			got := attack(t, Plan{Target: target(s.url), MaxHits: n, Connections: 1, Duration: 5 * time.Second, Timeout: timeout, Classify: byHeader(t)})
 			if got.Hits+got.late != n {
-				t.Fatalf("%d hits, %d pending", got.Hits, got.Pending)
+				t.Errorf("%s: %d hits, %d pending", c.name, got.Hits, got.Pending)
+				return
 			}
 			if c.class == "" && len(got.errors()) > 0 || c.class != "" && got.errors()[c.class] != n {
-				t.Errorf("errors %v, want %q", got.errors(), c.class)
+				t.Errorf("%s: errors %v, want %q", c.name, got.errors(), c.class)
 			}
 			if arm := got.all.Arms["2"]; c.arm && (arm == nil || arm.Hits != n) || !c.arm && (got.all.Unattributed[c.cause] == nil || got.all.Unattributed[c.cause].Hits != n) {
-				t.Errorf("arms %v, unattributed %v", got.all.Arms, got.all.Unattributed)
+				t.Errorf("%s: arms %v, unattributed %v", c.name, got.all.Arms, got.all.Unattributed)
 			}
 			if conns := s.conns.Load(); c.perConn && conns != n || !c.perConn && conns != 1 {
-				t.Errorf("%d connections for %d requests", conns, n)
+				t.Errorf("%s: %d connections for %d requests", c.name, conns, n)
 			}
 		})
 	}

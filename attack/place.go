@@ -60,6 +60,7 @@ func (p places) ofValues() []place { return slices.Concat(p.headers, p.values, p
 func placesIn(answers []Probed) (p places) {
 	headers, pointers := make(map[string]bool), make(map[string]bool)
 	var texts [][]byte
+	plain := false
 	for _, a := range answers {
 		for name := range a.Header {
 			headers[name] = true
@@ -67,6 +68,8 @@ func placesIn(answers []Probed) (p places) {
 		var doc any
 		if json.Unmarshal(a.Body, &doc) == nil {
 			collectPointers(pointers, "", doc, 0)
+		} else {
+			plain = true
 		}
 		text := a.Body[:min(len(a.Body), searchedText)]
 		if len(texts) < samplesOfText && !slices.ContainsFunc(texts, func(t []byte) bool { return bytes.Equal(t, text) }) {
@@ -79,7 +82,8 @@ func placesIn(answers []Probed) (p places) {
 	p.valueNumbers = newPlaces("json-number:", "the last number in the JSON value at ", pointers)
 	p.numbers = textPlaces(texts, digits, `(\d+)`, "the number")
 	p.words = textPlaces(texts, words, `([\w-]+(?:\.[\w-]+)*)`, "the word")
-	if end, err := newPlace(`body:(\d+)\D*$`, "the last number in the body", ""); err == nil {
+	// The last number of a JSON document is that of whatever member happens to come last.
+	if end, err := newPlace(`body:(\d+)\D*$`, "the last number in the body", ""); plain && err == nil {
 		p.numbers = append(p.numbers, end)
 	}
 	return p

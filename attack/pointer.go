@@ -182,65 +182,63 @@ func skipSpace(doc []byte) []byte {
 }
 
 // skipValue returns what follows the value that doc begins with: nil where that is cut off or none, empty but not
-// nil where nothing follows. Nested values are only counted by their brackets.
+// nil where nothing follows. Of what is nested only quotes and brackets count.
 func skipValue(doc []byte) []byte {
+	if len(doc) == 0 {
+		return nil
+	}
+	switch doc[0] {
+	case '"':
+		if end := stringEnd(doc, 0); end > 0 {
+			return doc[end:]
+		}
+		return nil
+	case '{', '[':
+		return skipNested(doc)
+	}
+	end := 0
+	for end < len(doc) && !endsWord[doc[end]] {
+		end++
+	}
+	if end == 0 {
+		return nil
+	}
+	return doc[end:]
+}
+
+func skipNested(doc []byte) []byte {
 	depth := 0
-	for i := 0; i < len(doc); {
-		switch c := doc[i]; c {
+	for i := 0; i < len(doc); i++ {
+		switch doc[i] {
 		case '"':
 			end := stringEnd(doc, i)
 			if end < 0 {
 				return nil
 			}
-			i = end
+			i = end - 1
 		case '{', '[':
 			depth++
-			i++
-			continue
 		case '}', ']':
-			if depth--; depth < 0 {
-				return nil
+			if depth--; depth == 0 {
+				return doc[i+1:]
 			}
-			i++
-		case ' ', '\n', '\t', '\r', ',', ':':
-			if depth == 0 {
-				return nil
-			}
-			i++
-			continue
-		default:
-			for i < len(doc) && !ends(doc[i]) {
-				i++
-			}
-		}
-		if depth == 0 {
-			return doc[i:]
 		}
 	}
 	return nil
 }
 
-// ends says whether c ends a number or a word.
-func ends(c byte) bool {
-	switch c {
-	case ' ', '\n', '\t', '\r', ',', ':', ']', '}', '[', '{', '"':
-		return true
-	}
-	return false
-}
+// endsWord are the bytes that end a number or a word.
+var endsWord = [256]bool{' ': true, '\n': true, '\t': true, '\r': true, ',': true, ':': true, ']': true, '}': true, '[': true, '{': true, '"': true}
 
 // stringEnd is the index after the string that begins at i, -1 where it has no end.
 func stringEnd(doc []byte, i int) int {
 	for i++; i < len(doc); i++ {
-		j := bytes.IndexByte(doc[i:], '"')
-		if j < 0 {
-			return -1
+		switch doc[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
 		}
-		slash := bytes.IndexByte(doc[i:i+j], '\\')
-		if slash < 0 {
-			return i + j + 1
-		}
-		i += slash + 1
 	}
 	return -1
 }

@@ -12,7 +12,11 @@ const closedLoopPause = 10 * time.Millisecond
 
 // Run sends the load of p while the loop over its windows runs. It starts at the next line of the window grid and
 // yields every window from there on in due order, also those in which nothing was due. A reader that is slow delays
-// its windows, never the load.
+// its windows, never the load: they wait in memory, ten a second.
+//
+// A hit's service time begins when a connection takes it: where that has to be opened first, dialing and the TLS
+// handshake are part of it, and of Timeout. Redirects are not followed, compression is not asked for, proxies are
+// not used.
 //
 // At the end of the duration it goes on until all windows are sealed, at most Patience; what is then unanswered is
 // cancelled and stays pending. When ctx ends everything stops at once, and the windows that have evidence are still

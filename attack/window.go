@@ -129,6 +129,9 @@ type Turns struct {
 // Window is the evidence of 100 ms of due times. Windows are sealed in due order, when all their hits have returned,
 // or Plan.Patience after their end; what is unanswered then is pending, and arrives as late in a window sealed
 // later. Everything in it adds.
+//
+// Due = Hits + Pending, and Hits are those of Arms and Unattributed. What belongs to no open window goes into the one
+// sealed next: late answers, turns, examples, and the lateness of hits sent after their window was sealed.
 type Window struct {
 	Phase   string        `json:"phase"`
 	Index   int64         `json:"index"`     // on the grid that begins with the run

@@ -222,12 +222,8 @@ func FuzzHistogram(f *testing.F) {
 }
 
 func FuzzWindow(f *testing.F) {
-	random := rand.New(rand.NewPCG(9, 10))
-	for range 5 {
-		text, _ := json.Marshal(randomWindow(random))
-		f.Add(text)
-	}
-	f.Add([]byte(`{"arms":{"1":null},"late":[{"arms":{"2":null}}]}`))
+	f.Add([]byte(`{"phase":"a","index":1,"due":3,"arms":{"1":{"hits":1,"errors":{"5xx":1},"response":"AQKrAgE"}},"late":[{"index":0}]}`))
+	f.Add([]byte(`{"arms":{"1":null},"unattributed":{"x":{"hits":1}},"late":[{"arms":{"2":null}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var w Window
 		if json.Unmarshal(text, &w) != nil {
