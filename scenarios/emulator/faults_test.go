@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
-	"github.com/goccy/go-yaml"
+	"go.yaml.in/yaml/v3"
 )
 
 func TestFaultsInYAML(t *testing.T) {
@@ -31,7 +31,9 @@ versions: {"2": {errors: 5%, crashes: 0.1%, hang: 0, latency: {median: 20ms, sig
 gateway: {percent: 20, ignore-canary: false, throttle: 100/s, cache: true, deny: [staging], stray: {version: "3", share: 5%}}
 `
 	var got Faults
-	if err := yaml.UnmarshalWithOptions([]byte(text), &got, yaml.DisallowUnknownField()); err != nil {
+	d := yaml.NewDecoder(strings.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&got); err != nil {
 		t.Fatal(err)
 	}
 	if fmt.Sprintf("%+v", got.Versions) != fmt.Sprintf("%+v", want.Versions) || *got.Gateway.Percent != 20 {

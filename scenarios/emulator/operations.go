@@ -41,83 +41,85 @@ func (c *control) newRevision() string {
 
 type operation func(*control, *call) (answer, error)
 
-// operations routes a method and a path to what it does. Paths of the services do not collide.
+// controlOperations maps a method and a path to what it does. Paths of the services do not collide.
+var controlOperations = map[string]operation{
+	"POST /restapis":         (*control).createRestAPI,
+	"GET /restapis":          (*control).getRestAPIs,
+	"GET /restapis/{api}":    (*control).getRestAPI,
+	"PATCH /restapis/{api}":  (*control).updateRestAPI,
+	"DELETE /restapis/{api}": (*control).deleteRestAPI,
+
+	"GET /restapis/{api}/resources":               (*control).getResources,
+	"POST /restapis/{api}/resources/{resource}":   (*control).createResource,
+	"GET /restapis/{api}/resources/{resource}":    (*control).getResource,
+	"DELETE /restapis/{api}/resources/{resource}": (*control).deleteResource,
+
+	"PUT /restapis/{api}/resources/{resource}/methods/{verb}":    (*control).putMethod,
+	"GET /restapis/{api}/resources/{resource}/methods/{verb}":    (*control).getMethod,
+	"DELETE /restapis/{api}/resources/{resource}/methods/{verb}": (*control).deleteMethod,
+
+	"PUT /restapis/{api}/resources/{resource}/methods/{verb}/responses/{status}":    (*control).putMethodResponse,
+	"GET /restapis/{api}/resources/{resource}/methods/{verb}/responses/{status}":    (*control).getMethodResponse,
+	"DELETE /restapis/{api}/resources/{resource}/methods/{verb}/responses/{status}": (*control).deleteMethodResponse,
+
+	"PUT /restapis/{api}/resources/{resource}/methods/{verb}/integration":    (*control).putIntegration,
+	"GET /restapis/{api}/resources/{resource}/methods/{verb}/integration":    (*control).getIntegration,
+	"PATCH /restapis/{api}/resources/{resource}/methods/{verb}/integration":  (*control).updateIntegration,
+	"DELETE /restapis/{api}/resources/{resource}/methods/{verb}/integration": (*control).deleteIntegration,
+
+	"PUT /restapis/{api}/resources/{resource}/methods/{verb}/integration/responses/{status}":    (*control).putIntegrationResponse,
+	"GET /restapis/{api}/resources/{resource}/methods/{verb}/integration/responses/{status}":    (*control).getIntegrationResponse,
+	"DELETE /restapis/{api}/resources/{resource}/methods/{verb}/integration/responses/{status}": (*control).deleteIntegrationResponse,
+
+	"POST /restapis/{api}/deployments":                (*control).createDeployment,
+	"GET /restapis/{api}/deployments":                 (*control).getDeployments,
+	"GET /restapis/{api}/deployments/{deployment}":    (*control).getDeployment,
+	"PATCH /restapis/{api}/deployments/{deployment}":  (*control).updateDeployment,
+	"DELETE /restapis/{api}/deployments/{deployment}": (*control).deleteDeployment,
+
+	"POST /restapis/{api}/stages":                      (*control).createStage,
+	"GET /restapis/{api}/stages":                       (*control).getStages,
+	"GET /restapis/{api}/stages/{stage}":               (*control).getStage,
+	"PATCH /restapis/{api}/stages/{stage}":             (*control).updateStage,
+	"DELETE /restapis/{api}/stages/{stage}":            (*control).deleteStage,
+	"DELETE /restapis/{api}/stages/{stage}/cache/data": (*control).flushStageCache,
+
+	"GET /restapis/{api}/gatewayresponses":           (*control).getGatewayResponses,
+	"PUT /restapis/{api}/gatewayresponses/{type}":    (*control).putGatewayResponse,
+	"GET /restapis/{api}/gatewayresponses/{type}":    (*control).getGatewayResponse,
+	"DELETE /restapis/{api}/gatewayresponses/{type}": (*control).deleteGatewayResponse,
+
+	"GET /account":          (*control).getAccount,
+	"GET /tags/{arn...}":    (*control).getTags,
+	"PUT /tags/{arn...}":    (*control).tagResource,
+	"DELETE /tags/{arn...}": (*control).untagResource,
+
+	"GET /2015-03-31/functions":                               (*control).listFunctions,
+	"POST /2015-03-31/functions":                              (*control).createFunction,
+	"GET /2015-03-31/functions/{function}":                    (*control).getFunction,
+	"DELETE /2015-03-31/functions/{function}":                 (*control).deleteFunction,
+	"GET /2015-03-31/functions/{function}/configuration":      (*control).getFunctionConfiguration,
+	"PUT /2015-03-31/functions/{function}/configuration":      (*control).updateFunctionConfiguration,
+	"PUT /2015-03-31/functions/{function}/code":               (*control).updateFunctionCode,
+	"GET /2015-03-31/functions/{function}/versions":           (*control).listVersions,
+	"POST /2015-03-31/functions/{function}/versions":          (*control).publishVersion,
+	"GET /2015-03-31/functions/{function}/aliases":            (*control).listAliases,
+	"POST /2015-03-31/functions/{function}/aliases":           (*control).createAlias,
+	"GET /2015-03-31/functions/{function}/aliases/{alias}":    (*control).getAlias,
+	"PUT /2015-03-31/functions/{function}/aliases/{alias}":    (*control).updateAlias,
+	"DELETE /2015-03-31/functions/{function}/aliases/{alias}": (*control).deleteAlias,
+	"GET /2015-03-31/functions/{function}/policy":             (*control).getPolicy,
+	"POST /2015-03-31/functions/{function}/policy":            (*control).addPermission,
+	"DELETE /2015-03-31/functions/{function}/policy/{sid}":    (*control).removePermission,
+
+	"GET /2017-03-31/tags/{arn...}":    (*control).listFunctionTags,
+	"POST /2017-03-31/tags/{arn...}":   (*control).tagFunction,
+	"DELETE /2017-03-31/tags/{arn...}": (*control).untagFunction,
+}
+
 func operations(s *Server) *http.ServeMux {
 	mux := http.NewServeMux()
-	for pattern, do := range map[string]operation{
-		"POST /restapis":         (*control).createRestAPI,
-		"GET /restapis":          (*control).getRestAPIs,
-		"GET /restapis/{api}":    (*control).getRestAPI,
-		"PATCH /restapis/{api}":  (*control).updateRestAPI,
-		"DELETE /restapis/{api}": (*control).deleteRestAPI,
-
-		"GET /restapis/{api}/resources":               (*control).getResources,
-		"POST /restapis/{api}/resources/{resource}":   (*control).createResource,
-		"GET /restapis/{api}/resources/{resource}":    (*control).getResource,
-		"DELETE /restapis/{api}/resources/{resource}": (*control).deleteResource,
-
-		"PUT /restapis/{api}/resources/{resource}/methods/{verb}":    (*control).putMethod,
-		"GET /restapis/{api}/resources/{resource}/methods/{verb}":    (*control).getMethod,
-		"DELETE /restapis/{api}/resources/{resource}/methods/{verb}": (*control).deleteMethod,
-
-		"PUT /restapis/{api}/resources/{resource}/methods/{verb}/responses/{status}":    (*control).putMethodResponse,
-		"GET /restapis/{api}/resources/{resource}/methods/{verb}/responses/{status}":    (*control).getMethodResponse,
-		"DELETE /restapis/{api}/resources/{resource}/methods/{verb}/responses/{status}": (*control).deleteMethodResponse,
-
-		"PUT /restapis/{api}/resources/{resource}/methods/{verb}/integration":    (*control).putIntegration,
-		"GET /restapis/{api}/resources/{resource}/methods/{verb}/integration":    (*control).getIntegration,
-		"PATCH /restapis/{api}/resources/{resource}/methods/{verb}/integration":  (*control).updateIntegration,
-		"DELETE /restapis/{api}/resources/{resource}/methods/{verb}/integration": (*control).deleteIntegration,
-
-		"PUT /restapis/{api}/resources/{resource}/methods/{verb}/integration/responses/{status}":    (*control).putIntegrationResponse,
-		"GET /restapis/{api}/resources/{resource}/methods/{verb}/integration/responses/{status}":    (*control).getIntegrationResponse,
-		"DELETE /restapis/{api}/resources/{resource}/methods/{verb}/integration/responses/{status}": (*control).deleteIntegrationResponse,
-
-		"POST /restapis/{api}/deployments":                (*control).createDeployment,
-		"GET /restapis/{api}/deployments":                 (*control).getDeployments,
-		"GET /restapis/{api}/deployments/{deployment}":    (*control).getDeployment,
-		"PATCH /restapis/{api}/deployments/{deployment}":  (*control).updateDeployment,
-		"DELETE /restapis/{api}/deployments/{deployment}": (*control).deleteDeployment,
-
-		"POST /restapis/{api}/stages":                      (*control).createStage,
-		"GET /restapis/{api}/stages":                       (*control).getStages,
-		"GET /restapis/{api}/stages/{stage}":               (*control).getStage,
-		"PATCH /restapis/{api}/stages/{stage}":             (*control).updateStage,
-		"DELETE /restapis/{api}/stages/{stage}":            (*control).deleteStage,
-		"DELETE /restapis/{api}/stages/{stage}/cache/data": (*control).flushStageCache,
-
-		"GET /restapis/{api}/gatewayresponses":           (*control).getGatewayResponses,
-		"PUT /restapis/{api}/gatewayresponses/{type}":    (*control).putGatewayResponse,
-		"GET /restapis/{api}/gatewayresponses/{type}":    (*control).getGatewayResponse,
-		"DELETE /restapis/{api}/gatewayresponses/{type}": (*control).deleteGatewayResponse,
-
-		"GET /account":          (*control).getAccount,
-		"GET /tags/{arn...}":    (*control).getTags,
-		"PUT /tags/{arn...}":    (*control).tagResource,
-		"DELETE /tags/{arn...}": (*control).untagResource,
-
-		"GET /2015-03-31/functions":                               (*control).listFunctions,
-		"POST /2015-03-31/functions":                              (*control).createFunction,
-		"GET /2015-03-31/functions/{function}":                    (*control).getFunction,
-		"DELETE /2015-03-31/functions/{function}":                 (*control).deleteFunction,
-		"GET /2015-03-31/functions/{function}/configuration":      (*control).getFunctionConfiguration,
-		"PUT /2015-03-31/functions/{function}/configuration":      (*control).updateFunctionConfiguration,
-		"PUT /2015-03-31/functions/{function}/code":               (*control).updateFunctionCode,
-		"GET /2015-03-31/functions/{function}/versions":           (*control).listVersions,
-		"POST /2015-03-31/functions/{function}/versions":          (*control).publishVersion,
-		"GET /2015-03-31/functions/{function}/aliases":            (*control).listAliases,
-		"POST /2015-03-31/functions/{function}/aliases":           (*control).createAlias,
-		"GET /2015-03-31/functions/{function}/aliases/{alias}":    (*control).getAlias,
-		"PUT /2015-03-31/functions/{function}/aliases/{alias}":    (*control).updateAlias,
-		"DELETE /2015-03-31/functions/{function}/aliases/{alias}": (*control).deleteAlias,
-		"GET /2015-03-31/functions/{function}/policy":             (*control).getPolicy,
-		"POST /2015-03-31/functions/{function}/policy":            (*control).addPermission,
-		"DELETE /2015-03-31/functions/{function}/policy/{sid}":    (*control).removePermission,
-
-		"GET /2017-03-31/tags/{arn...}":    (*control).listFunctionTags,
-		"POST /2017-03-31/tags/{arn...}":   (*control).tagFunction,
-		"DELETE /2017-03-31/tags/{arn...}": (*control).untagFunction,
-	} {
+	for pattern, do := range controlOperations {
 		mux.Handle(pattern, s.locked(do))
 	}
 	// These two run a function, so they take no lock while they wait for it.

@@ -128,13 +128,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.plane.serve(w, r, to)
 		return
 	}
-	// The mux would answer an unclean path with a redirect, which no AWS service does.
-	p := strings.TrimSuffix(r.URL.Path, "/")
-	if p != "" && path.Clean(p) != p && !strings.Contains(p, "/tags/") {
+	p := r.URL.Path
+	if len(p) > 1 {
+		p = strings.TrimSuffix(p, "/") // older clients end collections in a slash
+	}
+	if !strings.HasPrefix(p, "/") || path.Clean(p) != p { // the mux would redirect, which no AWS service does
 		unknownOperation(w, r)
 		return
 	}
-	if p != "" && p != r.URL.Path { // older clients end collections in a slash
+	if p != r.URL.Path {
 		r = r.Clone(r.Context())
 		r.URL.Path, r.URL.RawPath = p, strings.TrimSuffix(r.URL.RawPath, "/")
 	}
