@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,11 @@ type act struct {
 	change Change
 	state  State // the stage as last read
 	first  bool  // no step journaled yet
+
+	// back is set on the way back. What that needs is on disk since the story
+	// began: a journal that cannot be written any more (a full disk) is then a
+	// note, and leaving the canary live would be worse.
+	back bool
 }
 
 // A plan says which patches a verb needs on the stage as it is, or refuses.
@@ -51,6 +57,7 @@ func (c *Client) perform(ctx context.Context, j *Journal, verb string, ref Ref, 
 // been sent that changes anything.
 func (c *Client) prepare(ctx context.Context, j *Journal, verb string, ref Ref, p plan) (*act, [][]Operation, error) {
 	a := &act{c: c, j: j, change: Change{Verb: verb, Ref: ref}, first: true}
+	a.back = verb == verbAbort || verb == verbRollback || verb == verbRestore
 	if err := c.MayChange(); err != nil {
 		return a, nil, err
 	}
@@ -74,7 +81,18 @@ func (c *Client) prepare(ctx context.Context, j *Journal, verb string, ref Ref, 
 	if err := j.about(c, ref); err != nil {
 		return a, nil, err
 	}
-	return a, patches, j.begin(ref, before)
+	return a, patches, a.journaled(j.begin(ref, before))
+}
+
+// journaled is what becomes of an error of the journal.
+func (a *act) journaled(err error) error {
+	if err == nil || !a.back {
+		return err
+	}
+	if note := "not journaled: " + err.Error(); !slices.Contains(a.change.Notes, note) {
+		a.change.Notes = append(a.change.Notes, note)
+	}
+	return nil
 }
 
 func (a *act) result(err error) (Change, error) {
@@ -118,15 +136,15 @@ func (a *act) step(ctx context.Context, s Step, request func(context.Context) (O
 	if a.first {
 		s.Before, a.first = &a.change.Before, false
 	}
-	if err := a.j.step(s); err != nil {
+	if err := a.journaled(a.j.step(s)); err != nil {
 		return err
 	}
 	outcome, err := request(ctx)
 	if err == nil {
-		return a.j.done(outcome)
+		return a.journaled(a.j.done(outcome))
 	}
 	outcome.Error = err.Error()
-	if jerr := a.j.failed(outcome); jerr != nil {
+	if jerr := a.journaled(a.j.failed(outcome)); jerr != nil {
 		return fmt.Errorf("%w; %w", err, jerr)
 	}
 	return err
@@ -192,7 +210,7 @@ func (a *act) readBack(ctx context.Context, want State) (State, error) {
 func (a *act) undo(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
-	back := &act{c: a.c, j: a.j, state: a.state, change: Change{Verb: "undo " + a.change.Verb, Ref: a.change.Ref, Before: a.state}}
+	back := &act{c: a.c, j: a.j, back: true, state: a.state, change: Change{Verb: "undo " + a.change.Verb, Ref: a.change.Ref, Before: a.state}}
 	err := back.patch(ctx, restoring(a.state, a.change.Before))
 	if err == nil {
 		err = back.clean(ctx)
@@ -200,6 +218,7 @@ func (a *act) undo(ctx context.Context, cause error) error {
 	a.state = back.state
 	a.change.Operations = append(a.change.Operations, back.change.Operations...)
 	a.change.Deleted = back.change.Deleted
+	a.change.Notes = append(a.change.Notes, back.change.Notes...)
 	if err != nil {
 		return fmt.Errorf("%w; undo: %w; the stage is not as it was, see %s", cause, err, a.j.path)
 	}

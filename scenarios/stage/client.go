@@ -36,7 +36,8 @@ type Client struct {
 	// Announce, when set, is called with every change before its first
 	// request: Operations are what will be sent, After is what is expected. An
 	// error from it stops the change there, with nothing sent and nothing
-	// journaled; a dry run does that.
+	// journaled; a dry run does that. Undoing what was not taken as asked is
+	// not announced.
 	Announce func(Change) error
 
 	endpoint string // "" is AWS

@@ -115,6 +115,10 @@ func TestTroubleIsOneLine(t *testing.T) {
 	check("nobody listens", Config{Endpoint: "http://" + closed.Addr().String()}, ErrUnreachable, "connect to NOT AWS: http://127.0.0.1:", "GetCallerIdentity", "unreachable: ", "connection refused")
 	check("hangs up", Config{Endpoint: serve(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })}, ErrUnreachable, "GetCallerIdentity: no answer: EOF")
 	check("not AWS at all", Config{Endpoint: serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404); w.Write([]byte("<html>no")) })}, nil, "GetCallerIdentity: ", "404")
+	check("expired", Config{Endpoint: serve(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(403)
+		w.Write([]byte(`<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredToken</Code><Message>The security token included in the request is expired</Message></Error></ErrorResponse>`))
+	})}, ErrCredentials, "GetCallerIdentity: ExpiredToken: The security token included in the request is expired")
 	check("not a URL", Config{Endpoint: "localhost:4566"}, nil, "not an http or https URL")
 	check("password", Config{Endpoint: "http://user:secret@127.0.0.1"}, nil, "must not carry")
 	check("no credentials", Config{Region: "eu-west-1"}, ErrCredentials, "connect to AWS eu-west-1: no usable AWS credentials")

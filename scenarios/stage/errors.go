@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
@@ -78,6 +78,9 @@ func condense(err error) error {
 	switch {
 	case errors.As(err, &api):
 		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
+		if slices.Contains(credentialCodes, e.Code) {
+			e.kind = ErrCredentials
+		}
 	case errors.Is(err, context.Canceled):
 		e.Message = "cancelled"
 	case errors.As(err, &profile):
@@ -98,6 +101,12 @@ func condense(err error) error {
 		e.Message = innermost(err).Error()
 	}
 	return e
+}
+
+// credentialCodes are AWS's words for credentials it does not take.
+var credentialCodes = []string{
+	"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "InvalidSignatureException",
+	"SignatureDoesNotMatch", "UnrecognizedClientException", "IncompleteSignature", "MissingAuthenticationToken",
 }
 
 func credentialTrouble(err error) string {
@@ -131,5 +140,3 @@ func IsNotFound(err error) bool {
 
 // Condense makes one line of an SDK error; for scenarios/products.
 func Condense(err error) error { return condense(err) }
-
-func text(s *string) string { return aws.ToString(s) }

@@ -33,6 +33,7 @@ type Journal struct {
 
 	mu      sync.Mutex
 	file    *os.File
+	size    int64 // of the whole lines
 	stories []Story
 	open    bool // the last story is begun and not ended
 	asWas   bool // the stage was read since the last step, and is as before the story
@@ -183,17 +184,23 @@ func (j *Journal) take() error {
 	if err != nil {
 		return err
 	}
-	j.stories = stories
-	if err := j.file.Truncate(int64(whole)); err != nil {
-		return err
-	}
-	if _, err := j.file.Seek(0, io.SeekEnd); err != nil {
+	j.stories, j.size = stories, int64(whole)
+	if err := j.rewind(); err != nil {
 		return err
 	}
 	if err := j.file.Sync(); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(j.path))
+}
+
+// rewind cuts off what is no whole line.
+func (j *Journal) rewind() error {
+	if err := j.file.Truncate(j.size); err != nil {
+		return err
+	}
+	_, err := j.file.Seek(j.size, io.SeekStart)
+	return err
 }
 
 // parse reads a journal's lines; whole is the length without a torn tail. A
@@ -364,6 +371,7 @@ func (j *Journal) begin(ref Ref, before State) error {
 	}
 	var id [4]byte
 	rand.Read(id[:])
+	before.Tags = nil // not restored, so not kept
 	story := Story{ID: hex.EncodeToString(id[:]), At: now(), control: j.at, Ref: ref, Before: before}
 	if err := j.write(record{Story: &story}); err != nil {
 		return err
@@ -399,13 +407,19 @@ func (j *Journal) write(r record) error {
 	if j.file == nil {
 		return fmt.Errorf("journal %s: closed", j.path)
 	}
+	if r.Story == nil && !j.open {
+		return fmt.Errorf("journal %s: no story was begun", j.path)
+	}
 	line, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("journal %s: %w", j.path, err)
 	}
-	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("journal %s: %w", j.path, err)
+	n, err := j.file.Write(append(line, '\n'))
+	if err != nil {
+		// Best effort: the next line must not follow half of this one.
+		return fmt.Errorf("journal %s: %w", j.path, errors.Join(err, j.rewind()))
 	}
+	j.size += int64(n)
 	if err := j.file.Sync(); err != nil {
 		return fmt.Errorf("journal %s: %w", j.path, err)
 	}

@@ -219,3 +219,48 @@ func TestRecoverOnAnotherControlPlane(t *testing.T) {
 		t.Errorf("%d calls to another control plane", n)
 	}
 }
+
+// With a journal that cannot be written nothing is begun, but what was begun
+// is taken back.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	ctx := t.Context()
+	before := l.read()
+	j := l.journal()
+	l.must(l.CreateCanary(ctx, j, l.ref, 50, overrides))
+	l.must(l.DeployCanary(ctx, j, l.ref, ""))
+	j.Break()
+	l.proxy.forget()
+	if _, err := l.SetPercent(ctx, j, l.ref, 5); err == nil || !strings.Contains(err.Error(), j.Path()) || len(l.proxy.changes()) > 0 {
+		t.Errorf("%v, sent %v", err, l.proxy.changes())
+	}
+	ch := l.must(l.Abort(ctx, j, l.ref))
+	l.same(ch.After, before)
+	if len(ch.Notes) == 0 || !strings.Contains(ch.Notes[0], "not journaled: journal "+j.Path()) {
+		t.Errorf("notes %q", ch.Notes)
+	}
+	j.Close()
+	if changes, err := l.Recover(ctx, j.Path()); err != nil || len(changes) != 1 || len(changes[0].Operations) != 0 {
+		t.Errorf("%v %v", changes, err)
+	}
+}
+
+func TestDismiss(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	path, before := unfinished(l)
+	theirs := l.read()
+	if was, err := stage.Dismiss(path); !was || err != nil {
+		t.Errorf("%v %v", was, err)
+	}
+	l.same(l.read(), theirs)
+	if was, err := stage.Dismiss(path); was || err != nil {
+		t.Errorf("%v %v", was, err)
+	}
+	if _, err := stage.Dismiss(path + "x"); err == nil {
+		t.Error("dismissed a journal that is not there")
+	}
+	j := l.journal()
+	l.must(l.Restore(t.Context(), j, l.ref, before))
+}

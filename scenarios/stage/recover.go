@@ -28,6 +28,24 @@ func (c *Client) RecoverAnyway(ctx context.Context, path string) ([]Change, erro
 	return c.recoverAll(ctx, path, true)
 }
 
+// Dismiss ends a journal's unfinished story without touching the stage: for
+// one that somebody has put right by hand. It reports whether there was one.
+func Dismiss(path string) (bool, error) {
+	if _, err := os.Stat(path); err != nil {
+		return false, fmt.Errorf("dismiss: %w", err)
+	}
+	j, err := openJournal(path)
+	if err != nil {
+		return false, fmt.Errorf("dismiss: %w", err)
+	}
+	defer j.Close()
+	if last := j.last(); last == nil || !last.Unfinished() {
+		return false, nil
+	}
+	j.open = true
+	return true, j.Done(false)
+}
+
 func (c *Client) recoverAll(ctx context.Context, path string, anyway bool) ([]Change, error) {
 	if err := c.MayChange(); err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
@@ -125,6 +143,7 @@ func (s Story) mayHaveLeft(now State) bool {
 			add(*step.Outcome.Stage)
 		}
 	}
+	add(s.Before) // there is nothing to overwrite then
 	for _, state := range possible {
 		if len(now.settingsDiffer(state)) == 0 {
 			return true

@@ -180,6 +180,8 @@ func (s State) clone() State {
 	return s
 }
 
+func text(s *string) string { return aws.ToString(s) }
+
 func keys(from ...map[string]string) []string {
 	all := map[string]bool{}
 	for _, m := range from {
