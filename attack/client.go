@@ -112,6 +112,7 @@ type reply struct {
 	size   int64 // of the body, kept or not
 	fresh  bool  // came on another connection than the one before
 	class  Class // how it ended: Transport, Timeout, Truncated, or "" for a whole answer
+	unsent bool  // this machine could not open a connection: nothing came of the hit, and the target is not to blame
 	err    error // why
 }
 
@@ -209,6 +210,7 @@ func (c *connection) attempt(ctx context.Context, deadline time.Time) {
 	if c.conn == nil {
 		if err := c.open(ctx, deadline); err != nil {
 			c.reply.fresh = true
+			c.reply.unsent = ownLimit(err)
 			c.reply.fail(err)
 			return
 		}
@@ -303,6 +305,19 @@ func (c *connection) open(ctx context.Context, deadline time.Time) error {
 	c.raw = raw
 	c.unwatch = context.AfterFunc(ctx, func() { raw.Close() })
 	return nil
+}
+
+// ownLimit says whether this machine has run out of files, ports or buffers.
+func ownLimit(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM:
+		return true
+	}
+	return false
 }
 
 func (c *connection) close() {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -138,6 +139,41 @@ func TestCertificates(t *testing.T) {
 	sample, err := Probe(t.Context(), p, 1)
 	if err != nil || string(sample.Answers[0].Body) != "HTTP/1.1" {
 		t.Errorf("probe: %v, %+v", err, sample)
+	}
+}
+
+// When this machine runs out of files the target is not to blame: such hits are neither sent nor errors.
+func TestOwnLimitsAreNobodysError(t *testing.T) {
+	s := versions(t)
+	p := Plan{Target: target(s.URL), Rate: perSecond(10)}
+	client, err := newClient(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := 1
+	client.dialer.Control = func(string, string, syscall.RawConn) error {
+		if left--; left < 0 {
+			return syscall.EMFILE
+		}
+		return nil
+	}
+	var now time.Duration
+	r := &run{plan: p, client: client, expect: p.Expect.parse(), now: func() time.Duration { return now }, ctx: t.Context()}
+	r.tally = newTally(p, r.now, 0)
+	r.tally.due = Schedule{p.Rate}.DueBefore
+	r.tally.end = 2 * WindowLength
+	for i := range 2 {
+		c := client.connection()
+		sender := sender{run: r, connection: c}
+		due := time.Duration(i) * WindowLength
+		r.tally.sent(due, due, false)
+		sender.send(due, due)
+		c.close()
+	}
+	r.tally.sealRest()
+	windows, _ := r.tally.sealed()
+	if len(windows) != 2 || windows[0].Sent != 1 || windows[0].Hits != 1 || windows[1].Sent != 0 || windows[1].Hits != 0 || windows[1].Pending != 1 {
+		t.Errorf("%+v", windows)
 	}
 }
 

@@ -1,3 +1,12 @@
+// Package attack is the load: a Plan becomes a stream of Windows.
+//
+//	for window := range attack.Run(ctx, plan) { // load goes out while the loop runs
+//		...
+//	}
+//
+// Open loop: a hit is due when the schedule says so, whatever became of those before, and is counted in the window in
+// which it was due. A Probe asks whether the target can be reached, Learn which place in its answers names the
+// version, and a Classifier reads that place in every answer.
 package attack
 
 import (
@@ -146,12 +155,17 @@ type sender struct {
 	last       arm // of the connection's answers so far
 }
 
-// send carries one hit and counts what became of it, unless it was cancelled: then nothing became of it.
+// send carries one hit and counts what became of it. Nothing became of a hit that was cancelled, or that this machine
+// could not send: it stays pending, which speaks neither for the target nor against it.
 func (s *sender) send(due, sent time.Duration) Class {
 	r := s.run
 	reply := s.connection.do(r.ctx)
 	answered := r.now()
 	if reply.class != "" && r.ctx.Err() != nil {
+		return reply.class
+	}
+	if reply.unsent {
+		r.tally.unsent(due)
 		return reply.class
 	}
 	o := outcome{due: due, sent: sent, answered: answered, class: r.expect.class(reply)}

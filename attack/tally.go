@@ -151,6 +151,15 @@ func (t *tally) sent(due, sent time.Duration, blocked bool) {
 	wake.Add(sent - due)
 }
 
+// unsent takes back that a hit was sent, if its window is still open; its lateness stays.
+func (t *tally) unsent(due time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w := t.at(due); w != nil {
+		w.sent--
+	}
+}
+
 // answered counts what became of a hit.
 func (t *tally) answered(o *outcome) {
 	t.mu.Lock()

@@ -131,7 +131,8 @@ type Turns struct {
 // later. Everything in it adds.
 //
 // Due = Hits + Pending, and Hits are those of Arms and Unattributed. What belongs to no open window goes into the one
-// sealed next: late answers, turns, examples, and the lateness of hits sent after their window was sealed.
+// sealed next: late answers, turns, examples, and the lateness of hits sent after their window was sealed. A hit that
+// this machine could not send, for want of files or ports, stays pending and is not counted as sent.
 type Window struct {
 	Phase   string        `json:"phase"`
 	Index   int64         `json:"index"`     // on the grid that begins with the run
