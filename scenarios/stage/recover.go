@@ -89,10 +89,10 @@ func (c *Client) recoverOne(ctx context.Context, path string, anyway, skipOthers
 	}
 	j.at, j.api, j.name, j.open = story.control, story.Ref.API, story.Ref.Stage, true
 	change, err := c.recoverStory(ctx, j, *story, anyway)
-	if err != nil {
+	if err != nil && len(change.Operations) == 0 {
 		return nil, err
 	}
-	return []Change{change}, nil
+	return []Change{change}, err
 }
 
 func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyway bool) (Change, error) {
