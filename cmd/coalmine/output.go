@@ -18,13 +18,12 @@ import (
 
 // output says where a run's report and run file go.
 type output struct {
-	format   string
-	out      string
-	quiet    bool
-	progress bool
-	show     report.Format
-	file     io.WriteCloser
-	path     string
+	format string
+	out    string
+	quiet  bool
+	show   report.Format
+	file   io.WriteCloser
+	path   string
 }
 
 func (o *output) flags(f *pflag.FlagSet) {

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"coalmine/analyze"
+	"coalmine/scenarios/emulator"
+	"coalmine/scenarios/products"
+	"coalmine/scenarios/stage"
+)
+
+// system is the demonstration system on an emulator of its own, as another process would see it.
+type system struct {
+	env    map[string]string
+	client *stage.Client
+	ref    stage.Ref
+	before stage.State
+}
+
+func newSystem(t *testing.T, faults emulator.Faults) *system {
+	t.Helper()
+	server, err := emulator.Start("127.0.0.1:0", faults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	client, err := stage.Connect(t.Context(), stage.Config{Endpoint: server.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, _, err := products.Up(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &system{
+		env:    map[string]string{"AWS_ENDPOINT_URL": server.URL(), "XDG_STATE_HOME": t.TempDir()},
+		client: client,
+		ref:    stage.Ref{API: built.API, Stage: "prod", Method: "GET", Path: "/products"},
+	}
+	s.before = s.read(t)
+	return s
+}
+
+func (s *system) read(t *testing.T) stage.State {
+	t.Helper()
+	state, err := s.client.Read(context.WithoutCancel(t.Context()), s.ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.LastUpdated = time.Time{}
+	return state
+}
+
+// asBefore fails unless the stage is as it was.
+func (s *system) asBefore(t *testing.T) {
+	t.Helper()
+	if changes := s.read(t).Differs(s.before); len(changes) > 0 {
+		t.Errorf("the stage is not as it was: %s", strings.Join(changes, ", "))
+	}
+}
+
+// canaried waits until the stage has a canary with a deployment of its own.
+func (s *system) canaried(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if state := s.read(t); state.Canary != nil && state.Canary.DeploymentID != state.DeploymentID {
+			return
+		}
+	}
+	t.Fatal("no canary was made in 30 s")
+}
+
+// scenario is quick to get to its canary, and slow to decide.
+func scenario(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "slow.yaml")
+	text := `name: slow
+before: {prod: "1"}
+canary: {percent: 50, overrides: {lambdaAlias: staging}}
+classify: [header:X-Lambda-Version]
+load: {rate: 1000}
+policy: {settle: 20s, min-duration: 20s, max-duration: 30s, validity: {wake-late: 1s}}
+act: {promote: promote, reject: rollback, inconclusive: rollback}
+`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// An interrupt stops the load, removes the canary that run made, and keeps the evidence.
+func TestInterrupt(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	ctx, interrupt := context.WithCancel(t.Context())
+	go func() {
+		s.canaried(t)
+		time.Sleep(300 * time.Millisecond)
+		interrupt()
+	}()
+	file := filepath.Join(t.TempDir(), "run.ndjson")
+	code, stdout, stderr := coalmine(t, ctx, s.env, "run", scenario(t), "--format", "json", "--out", file)
+	var a analyze.Analysis
+	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+	}
+	if code != exitInterrupted || a.End.Reason != "interrupted" || a.Action != "rolled back" || a.Conclusion.Verdict != analyze.Inconclusive {
+		t.Errorf("exit %d, end %q, action %q, %s; want 130, interrupted, rolled back, INCONCLUSIVE\n%s", code, a.End.Reason, a.Action, a.Conclusion.Verdict, stderr)
+	}
+	if last := a.Phases[len(a.Phases)-1]; last.Name != analyze.During || last.Hits == 0 {
+		t.Errorf("last phase %q with %d hits, want the evidence of the during phase", last.Name, last.Hits)
+	}
+	if !strings.Contains(stderr, "coalmine: interrupted, INCONCLUSIVE") {
+		t.Errorf("stderr does not end by saying so:\n%s", stderr)
+	}
+	s.asBefore(t)
+}
+
+// A killed run leaves a canary behind, and a journal from which recover restores the stage.
+func TestKill(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := exec.Command(self, "run", scenario(t), "--out", "none")
+	killed.Env = append(os.Environ(), "COALMINE_TEST_MAIN=1")
+	for key, value := range s.env {
+		killed.Env = append(killed.Env, key+"="+value)
+	}
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.canaried(t)
+	killed.Process.Kill()
+	var status *exec.ExitError
+	if err := killed.Wait(); !errors.As(err, &status) || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("the run ended by itself: %v", err)
+	}
+	if s.read(t).Canary == nil {
+		t.Fatal("the killed run left no canary: nothing is tested")
+	}
+	if code, _, stderr := coalmine(t, t.Context(), s.env, "run", scenario(t), "--out", "none"); code != exitUsage || !strings.Contains(stderr, "recover") && !strings.Contains(stderr, "has a canary already") {
+		t.Errorf("a run on the stage left behind: exit %d %s", code, stderr)
+	}
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, "canary", "recover")
+	if code != 0 || stdout == "" {
+		t.Errorf("recover: exit %d %s %s", code, stdout, stderr)
+	}
+	s.asBefore(t)
+	if code, stdout, _ := coalmine(t, t.Context(), s.env, "canary", "recover"); code != 0 || !strings.Contains(stdout, "nothing is unfinished") {
+		t.Errorf("recover again: exit %d %s", code, stdout)
+	}
+}
+
+// The verbs do by hand what run does.
+func TestCanaryByHand(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	do := func(want int, says string, args ...string) {
+		t.Helper()
+		args = append([]string{"canary", args[0], "--api", "products"}, args[1:]...)
+		if code, stdout, stderr := coalmine(t, t.Context(), s.env, args...); code != want || !strings.Contains(stdout+stderr, says) {
+			t.Errorf("%q: exit %d, want %d and %q\n%s%s", args, code, want, says, stdout, stderr)
+		}
+	}
+	do(0, "canary none", "show")
+	do(2, "no canary", "abort")
+	do(0, "lambdaAlias=staging", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	do(2, "has a canary already", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	do(0, "deployment", "deploy")
+	do(0, "canary 10.0%", "show")
+	do(0, "canary", "abort")
+	s.asBefore(t)
+	do(0, "lambdaAlias=staging", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	do(0, `"prod" -> "staging"`, "promote")
+	do(0, "variable lambdaAlias=staging", "show")
+	do(0, `"staging" -> "prod"`, "rollback")
+	s.asBefore(t)
+}
+
+// A canary made with AWS CLI is judged by gate, which changes nothing unless asked.
+func TestGateAfterAWSCLI(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends load for some seconds")
+	}
+	aws, err := exec.LookPath("aws")
+	if err != nil {
+		t.Skip("AWS CLI is not installed: an independent client cannot make the canary")
+	}
+	s := newSystem(t, emulator.Faults{Seed: 1, Propagation: 300 * time.Millisecond})
+	cli := func(args ...string) string {
+		t.Helper()
+		command := exec.Command(aws, append([]string{"--endpoint-url", s.env["AWS_ENDPOINT_URL"], "--region", "us-east-1", "--output", "text"}, args...)...)
+		command.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_PAGER=")
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("aws %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if alias := cli("lambda", "get-alias", "--function-name", "getProducts", "--name", "staging", "--query", "FunctionVersion"); alias != "2" {
+		t.Errorf("AWS CLI reads alias staging as version %q, want 2", alias)
+	}
+	deployment := cli("apigateway", "create-deployment", "--rest-api-id", s.ref.API, "--query", "id")
+	update := []string{"apigateway", "update-stage", "--rest-api-id", s.ref.API, "--stage-name", "prod", "--query", "canarySettings.percentTraffic", "--patch-operations"}
+	if percent := cli(append(update, "op=replace,path=/canarySettings/percentTraffic,value=50.0", "op=replace,path=/canarySettings/stageVariableOverrides/lambdaAlias,value=staging",
+		"op=replace,path=/canarySettings/deploymentId,value="+deployment)...); percent != "50.0" {
+		t.Errorf("AWS CLI reads %q percent, want 50.0", percent)
+	}
+	live := s.read(t)
+	gate := []string{"gate", "--api", "products", "--stage", "prod", "--path", "/products", "--settle", "1s", "--min-duration", "1s",
+		"--policy", lenient(t), "--format", "json", "--out", "none"}
+	// Two seconds are too few for the split's evidence at 1,000/s.
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, slices.Concat(gate, []string{"--max-duration", "2s"})...)
+	var a analyze.Analysis
+	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+	}
+	if code != exitInconclusive || a.Header.Target.Baseline != "1" || a.Header.Target.Canary != "2" || a.Header.Target.Percent != 50 || a.Action != "none" {
+		t.Errorf("exit %d, %+v, action %q; want 11, 2 over 1 at 50 %%, none\n%s", code, a.Header.Target, a.Action, stderr)
+	}
+	if changes := s.read(t).Differs(live); len(changes) > 0 {
+		t.Errorf("gate without --promote changed the stage: %s", strings.Join(changes, ", "))
+	}
+	code, stdout, stderr = coalmine(t, t.Context(), s.env, slices.Concat(gate, []string{"--max-duration", "40s", "--promote"})...)
+	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+	}
+	if code != 0 || a.Action != "promoted" || a.After != analyze.Pass {
+		t.Errorf("gate --promote: exit %d, %s, traffic after: %s\n%s", code, a.Action, a.After, stderr)
+	}
+	if variable := cli("apigateway", "get-stage", "--rest-api-id", s.ref.API, "--stage-name", "prod", "--query", "[variables.lambdaAlias,deploymentId]"); variable != "staging\t"+deployment {
+		t.Errorf("AWS CLI reads %q after the promote, want staging and deployment %s", variable, deployment)
+	}
+}
+
+// lenient is a policy for a machine on which generator and emulator compete.
+func lenient(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(path, []byte("validity: {wake-late: 50ms, wake-share: 5%}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A stage that somebody else changes during the load promotes nothing.
+func TestChangedUnderTest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends load for some seconds")
+	}
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	go func() {
+		s.canaried(t)
+		j, err := s.client.OpenJournal(t.TempDir(), s.ref) // another directory: another machine's
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer j.Close()
+		if _, err = s.client.SetPercent(t.Context(), j, s.ref, 20); err != nil {
+			t.Error(err)
+		}
+	}()
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, "run", scenario(t), "--format", "json", "--out", "none")
+	var a analyze.Analysis
+	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+	}
+	if code != exitVoid || len(a.Conclusion.Void) == 0 || !strings.Contains(a.Conclusion.Void[0], "stage changed under test: canary percent: 50.0 -> 20.0") {
+		t.Errorf("exit %d, void %q; want 12 and what changed\n%s", code, a.Conclusion.Void, stderr)
+	}
+	s.asBefore(t)
+}
