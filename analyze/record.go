@@ -38,8 +38,9 @@ type Target struct {
 	Stage    string  `json:"stage,omitempty"`
 	Baseline string  `json:"baseline"`
 	Canary   string  `json:"canary"`
-	Percent  float64 `json:"percent"`  // to the canary, 0 to 100
-	Classify string  `json:"classify"` // what tells the versions apart
+	Percent  float64 `json:"percent"`          // to the canary, 0 to 100
+	Classify string  `json:"classify"`         // what tells the versions apart
+	Covers   string  `json:"covers,omitempty"` // how much of the API: "1 of 23 methods (GET /products)"
 }
 
 // Share is the configured share of the canary, 0 to 1.

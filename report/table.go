@@ -45,6 +45,9 @@ func Table(w io.Writer, a analyze.Analysis) error {
 		}
 	}
 	p.others(a)
+	if covers := a.Header.Target.Covers; covers != "" {
+		p.wrap("", "Covers "+covers+".")
+	}
 	for _, note := range a.Notes {
 		p.wrap("note: ", note)
 	}
@@ -213,7 +216,7 @@ func (p *page) checks(checks []analyze.Check) {
 			estimate = c.Format(*c.Estimate)
 		}
 		evidence := "-"
-		if c.Needed > 0 {
+		if c.Needed > 0 && (c.Outcome != analyze.Pass || c.Evidence >= c.Needed) {
 			evidence = fmt.Sprintf("%s/%.3g", compact(c.Evidence), c.Needed)
 		}
 		rows = append(rows, []string{c.Name, c.Outcome.String(), estimate, proven(c), allowed(c), evidence})

@@ -39,6 +39,7 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 		p.Notes = live.Warnings
 		g.Baseline, g.Canary = orElse(g.Baseline, live.BaselineVersion), orElse(g.Canary, live.CanaryVersion)
 		t.API, t.Stage, t.Percent = g.Ref.API, g.Ref.Stage, live.State.Canary.Percent
+		t.Covers = covered(live, g.Ref)
 		state = live.State
 	}
 	if g.Baseline == g.Canary {

@@ -69,7 +69,8 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, tool, runID
 			RunID:       runID,
 		},
 	}
-	if p.Story.Before, err = s.stages(ctx, client, ref); err != nil {
+	was, err := p.stages(ctx, s, client, ref)
+	if err != nil {
 		return nil, err
 	}
 	classify, err := s.classifier(ctx, p)
@@ -77,7 +78,8 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, tool, runID
 		return nil, err
 	}
 	p.Header, err = header(tool, "run", s.Policy, p.Story, analyze.Target{
-		Where: client.Where(api, ref.Stage), API: api, Stage: ref.Stage, Percent: s.Canary.Percent, Classify: classify}, foreseen.State)
+		Where: client.Where(api, ref.Stage), API: api, Stage: ref.Stage, Percent: s.Canary.Percent, Classify: classify,
+		Covers: covered(foreseen, ref)}, was)
 	p.Header.Name = s.Name
 	return p, err
 }
@@ -93,26 +95,37 @@ func (s Scenario) foreseeable(t stage.Target) error {
 	return nil
 }
 
-// stages are those to be asked before, the tested one first, each with the version that AWS says it has.
-func (s Scenario) stages(ctx context.Context, client *stage.Client, tested stage.Ref) ([]Stage, error) {
-	var out []Stage
+// stages finds those to be asked before, the tested one first, each with the version that AWS says it has, and returns
+// the tested one as it is.
+func (p *Prepared) stages(ctx context.Context, s Scenario, client *stage.Client, tested stage.Ref) (was stage.State, err error) {
 	for _, name := range append([]string{tested.Stage}, s.others()...) {
 		ref := tested
 		ref.Stage = name
 		t, err := client.Resolve(ctx, ref)
 		if err != nil {
-			return nil, err
+			return was, err
 		}
-		if name == tested.Stage && t.State.Canary != nil {
-			return nil, preflight("stage %s has a canary already (%s): remove it, or judge it with coalmine gate", name, t.State.Canary)
+		if name == tested.Stage {
+			was = t.State
+			if was.Canary != nil {
+				return was, preflight("stage %s has a canary already (%s): remove it, or judge it with coalmine gate", name, was.Canary)
+			}
 		}
 		if t.BaselineVersion != s.Before[name] {
-			return nil, preflight("before: stage %s is said to answer with version %s, but its alias %s points at version %s",
+			return was, preflight("before: stage %s is said to answer with version %s, but its alias %s points at version %s",
 				name, s.Before[name], t.BaselineAlias, t.BaselineVersion)
 		}
-		out = append(out, Stage{Name: name, URL: t.InvokeURL, Version: t.BaselineVersion})
+		p.Story.Before = append(p.Story.Before, Stage{Name: name, URL: t.InvokeURL, Version: t.BaselineVersion})
 	}
-	return out, nil
+	return was, nil
+}
+
+// covered says how much of the API the verdict is about.
+func covered(t stage.Target, ref stage.Ref) string {
+	if len(t.Methods) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d methods (%s %s)", 1, len(t.Methods), ref.Method, ref.Path)
 }
 
 // classifier sets the plan's, and returns the rules as a person writes them.
