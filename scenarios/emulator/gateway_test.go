@@ -99,6 +99,9 @@ func TestSuccess(t *testing.T) {
 	if want := `{"message":"getProducts: all products v1","version":"1","products":[{"id":"p-100",`; g.status != 200 || !strings.HasPrefix(g.body, want) || !json.Valid([]byte(g.body)) {
 		t.Errorf("%d %s", g.status, g.body)
 	}
+	if g := s.get("staging", "/products"); !strings.HasPrefix(g.body, `{"message":"getProducts: all products v2","version":"2",`) {
+		t.Errorf("staging: %s", g.body)
+	}
 	if g.header.Get("X-Amzn-Errortype") != "" {
 		t.Error("a success with an error type")
 	}

@@ -191,6 +191,43 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// TestPermission: what a statement must say before the gateway may invoke the alias.
+func TestPermission(t *testing.T) {
+	s := startStack(t, Faults{})
+	ctx := context.Background()
+	_, err := s.lambda.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: getProductsName, Qualifier: aws.String("prod"), StatementId: aws.String("gateway")})
+	s.must(err)
+	mine := "arn:aws:execute-api:eu-central-1:000000000000:" + s.api + "/"
+	for _, test := range []struct {
+		name, qualifier, principal, source, account string
+		status                                      int
+	}{
+		{"right", "prod", "apigateway.amazonaws.com", mine + "*/GET/products", account, 200},
+		{"no source", "prod", "apigateway.amazonaws.com", "", "", 200},
+		{"another service", "prod", "events.amazonaws.com", mine + "*/GET/products", "", 500},
+		{"another stage", "prod", "apigateway.amazonaws.com", mine + "dev/GET/products", "", 500},
+		{"another verb", "prod", "apigateway.amazonaws.com", mine + "*/POST/products", "", 500},
+		{"another API", "prod", "apigateway.amazonaws.com", "arn:aws:execute-api:eu-central-1:000000000000:other/*", "", 500},
+		{"another account", "prod", "apigateway.amazonaws.com", mine + "*", "111111111111", 500},
+		{"another alias", "dev", "apigateway.amazonaws.com", mine + "*", "", 500},
+		{"the function itself", "", "apigateway.amazonaws.com", mine + "*", "", 500},
+	} {
+		in := &lambda.AddPermissionInput{FunctionName: getProductsName, StatementId: aws.String("tried"), Action: aws.String("lambda:InvokeFunction"), Principal: &test.principal}
+		for to, value := range map[**string]string{&in.Qualifier: test.qualifier, &in.SourceArn: test.source, &in.SourceAccount: test.account} {
+			if value != "" {
+				*to = &value
+			}
+		}
+		_, err := s.lambda.AddPermission(ctx, in)
+		s.must(err)
+		if g := s.get("prod", "/products"); g.status != test.status {
+			t.Errorf("%s: %d, want %d", test.name, g.status, test.status)
+		}
+		_, err = s.lambda.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: getProductsName, Qualifier: in.Qualifier, StatementId: in.StatementId})
+		s.must(err)
+	}
+}
+
 func TestArnLike(t *testing.T) {
 	const source = "arn:aws:execute-api:eu-central-1:000000000000:abc/prod/GET/products"
 	for pattern, want := range map[string]bool{

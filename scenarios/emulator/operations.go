@@ -112,6 +112,8 @@ var controlOperations = map[string]operation{
 	"POST /2015-03-31/functions/{function}/policy":            (*control).addPermission,
 	"DELETE /2015-03-31/functions/{function}/policy/{sid}":    (*control).removePermission,
 
+	"GET /2019-09-30/functions/{function}/provisioned-concurrency": (*control).getProvisionedConcurrency,
+
 	"GET /2017-03-31/tags/{arn...}":    (*control).listFunctionTags,
 	"POST /2017-03-31/tags/{arn...}":   (*control).tagFunction,
 	"DELETE /2017-03-31/tags/{arn...}": (*control).untagFunction,

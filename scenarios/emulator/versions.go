@@ -121,3 +121,12 @@ func (f *function) version(number string) *version {
 	}
 	return nil
 }
+
+// getProvisionedConcurrency finds none: environments start when they are needed.
+func (c *control) getProvisionedConcurrency(in *call) (answer, error) {
+	if _, err := c.named(in); err != nil {
+		return answer{}, err
+	}
+	return answer{}, lambdaRefusal(http.StatusNotFound, "ProvisionedConcurrencyConfigNotFoundException",
+		"No Provisioned Concurrency Config found for this function")
+}

@@ -54,6 +54,9 @@ func TestWalkthrough(t *testing.T) {
 	for _, stage := range []string{"prod", "staging", "dev"} {
 		_, err := s.gateway.DeleteStage(ctx, &apigateway.DeleteStageInput{RestApiId: &s.api, StageName: &stage})
 		s.must(err)
+		if g := s.get(stage, "/products"); g.status != 403 {
+			t.Errorf("%s is deleted and answers %d", stage, g.status)
+		}
 	}
 	_, err = s.gateway.DeleteRestApi(ctx, &apigateway.DeleteRestApiInput{RestApiId: &s.api})
 	s.must(err)
