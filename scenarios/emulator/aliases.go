@@ -129,7 +129,7 @@ func (f *function) validateRouting(a aliasConfiguration) error {
 }
 
 func (c *control) storeAlias(f *function, a aliasConfiguration) aliasConfiguration {
-	a.RevisionId = c.newRevision()
+	a.RevisionId = newRevision()
 	f.aliases[a.Name] = a
 	c.publishFunctions()
 	return a

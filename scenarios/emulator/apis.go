@@ -67,7 +67,7 @@ func (c *control) createRestAPI(in *call) (answer, error) {
 	for _, other := range c.apis {
 		api.order = max(api.order, other.order+1)
 	}
-	api.ID, api.RootResourceID = c.newID(10), c.newID(10)
+	api.ID, api.RootResourceID = newID(10), newID(10)
 	api.resources[api.RootResourceID] = &resource{ID: api.RootResourceID, Path: "/", methods: map[string]*method{}}
 	c.apis[api.ID] = api
 	return created(api)

@@ -39,7 +39,7 @@ func (c *control) createDeployment(in *call) (answer, error) {
 	if err := in.decode(&want); err != nil {
 		return answer{}, err
 	}
-	d := &deployment{ID: c.newID(6), Description: want.Description, CreatedDate: now()}
+	d := &deployment{ID: newID(6), Description: want.Description, CreatedDate: now()}
 	if want.StageName == nil || *want.StageName == "" {
 		if want.CanarySettings != nil {
 			provided := "null"

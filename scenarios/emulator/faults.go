@@ -12,7 +12,7 @@ import (
 
 // Faults says how the emulated system misbehaves; the zero value is healthy and instant.
 type Faults struct {
-	Seed        uint64             `yaml:"seed"`        // every random choice follows from it and the request's number
+	Seed        uint64             `yaml:"seed"`        // every random choice about a request follows from it and the request's number
 	Propagation time.Duration      `yaml:"propagation"` // stage changes reach the gateway's hosts one by one over this time
 	Versions    map[string]Version `yaml:"versions"`    // by function version, "1"
 	Gateway     Gateway            `yaml:"gateway"`

@@ -165,7 +165,7 @@ func (c *control) createFunction(in *call) (answer, error) {
 		EphemeralStorage: ephemeral{512},
 		State:            "Active",
 		LastUpdateStatus: "Successful",
-		RevisionId:       c.newRevision(),
+		RevisionId:       newRevision(),
 		PackageType:      cmp.Or(want.PackageType, "Zip"),
 		Architectures:    want.Architectures,
 	}
@@ -194,7 +194,7 @@ func (c *control) createFunction(in *call) (answer, error) {
 	}
 	c.functions[name] = f
 	if want.Publish {
-		conf = f.publish(c, "").configuration
+		conf = f.publish("").configuration
 	}
 	c.publishFunctions()
 	// The function works already; a client must all the same be ready to wait for it, as on AWS.
@@ -250,11 +250,11 @@ func (c *control) updateFunctionConfiguration(in *call) (answer, error) {
 
 // update replaces $LATEST. New code starts new environments.
 func (c *control) update(f *function, conf configuration, publish bool) configuration {
-	conf.RevisionId = c.newRevision()
+	conf.RevisionId = newRevision()
 	conf.LastModified = time.Now().UTC().Format("2006-01-02T15:04:05.000-0700")
 	f.versions[0] = &version{conf, &environments{}}
 	if publish {
-		conf = f.publish(c, "").configuration
+		conf = f.publish("").configuration
 	}
 	c.publishFunctions()
 	conf.LastUpdateStatus, conf.LastUpdateReason, conf.LastUpdateCode = "InProgress", "The function is being created.", "Creating"

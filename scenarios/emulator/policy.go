@@ -115,7 +115,7 @@ func (c *control) removePermission(in *call) (answer, error) {
 }
 
 func (c *control) storePolicy(f *function, qualifier string, statements []statement) {
-	f.policies[qualifier] = policy{statements, c.newRevision()}
+	f.policies[qualifier] = policy{statements, newRevision()}
 	if len(statements) == 0 {
 		delete(f.policies, qualifier)
 	}

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	crand "crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -14,9 +13,7 @@ func requestID(r *http.Request) string {
 	if id := r.Header.Get("X-Amzn-Requestid"); isUUID(id) {
 		return id
 	}
-	var b [16]byte
-	crand.Read(b[:])
-	return string(appendUUID(nil, binary.LittleEndian.Uint64(b[:8]), binary.LittleEndian.Uint64(b[8:])))
+	return newRevision()
 }
 
 func isUUID(s string) bool {

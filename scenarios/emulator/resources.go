@@ -75,7 +75,7 @@ func (c *control) createResource(in *call) (answer, error) {
 		}
 	}
 	r := &resource{
-		ID:       c.newID(6),
+		ID:       newID(6),
 		ParentID: parent.ID,
 		PathPart: want.PathPart,
 		Path:     strings.TrimSuffix(parent.Path, "/") + "/" + want.PathPart,

@@ -74,7 +74,7 @@ func New(f Faults) (*Server, error) {
 	if err := s.SetFaults(f); err != nil {
 		return nil, err
 	}
-	s.control.init(f.Seed, &s.plane)
+	s.control.init(&s.plane)
 	s.mux = operations(s)
 	return s, nil
 }

@@ -86,3 +86,10 @@ func settles(t *testing.T, before int) {
 		}
 	}
 }
+
+// TestFreshIDs: two emulators of one seed split alike, but an API of the one is never an API of the other.
+func TestFreshIDs(t *testing.T) {
+	if a, b := startStack(t, Faults{Seed: 1}), startStack(t, Faults{Seed: 1}); a.api == b.api || a.deployed == b.deployed {
+		t.Errorf("API %s and %s, deployment %s and %s", a.api, b.api, a.deployed, b.deployed)
+	}
+}

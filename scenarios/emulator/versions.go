@@ -72,13 +72,13 @@ func (c *control) publishVersion(in *call) (answer, error) {
 		return answer{}, invalidParameter("CodeSHA256 (%s) is different from current CodeSHA256 in $LATEST (%s). Please try again with the CodeSHA256 in $LATEST.",
 			want.CodeSha256, current.CodeSha256)
 	}
-	v := f.publish(c, want.Description)
+	v := f.publish(want.Description)
 	c.publishFunctions()
 	return created(v.qualified())
 }
 
 // publish makes a version of $LATEST, unless neither code nor configuration has changed since the last one: then it is that.
-func (f *function) publish(c *control, description string) *version {
+func (f *function) publish(description string) *version {
 	conf := f.versions[0].configuration
 	if last := f.versions[len(f.versions)-1]; last.Version != latest && last.sameAs(conf) {
 		return last
@@ -89,7 +89,7 @@ func (f *function) publish(c *control, description string) *version {
 	f.published++
 	conf.Version = strconv.Itoa(f.published)
 	conf.FunctionArn = f.arn + ":" + conf.Version
-	conf.RevisionId = c.newRevision()
+	conf.RevisionId = newRevision()
 	v := &version{conf, &environments{}}
 	f.versions = append(f.versions, v)
 	return v
