@@ -17,8 +17,10 @@ func (s *Story) act(ctx context.Context) error {
 	target := s.Recorder.Judge.Analysis().Header.Target
 	switch action {
 	case Promote:
-		if err := s.promote(ctx); err != nil {
-			return s.undo(ctx, err)
+		if err := s.promote(ctx); errors.Is(err, stage.ErrChanged) {
+			return s.undo(ctx, err) // only our canary: the rest is somebody else's by now
+		} else if err != nil {
+			return errors.Join(err, s.restore(ctx))
 		}
 		s.after(ctx, target.Canary, target.Baseline)
 		if s.Recorder.Judge.Outcome() == analyze.Fail && s.Act.Reject == Rollback {
@@ -57,33 +59,42 @@ func (s *Story) undo(ctx context.Context, err error) error {
 
 // abort removes the canary, even when the run was interrupted.
 func (s *Story) abort(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
-	defer cancel()
-	c, r := s.Control, s.Recorder
-	r.Note(analyze.RollbackBegin, nil)
-	change, err := c.Client.Abort(ctx, c.Journal, c.Ref)
-	if errors.Is(err, stage.ErrNoCanary) {
-		err = nil // it was never made, or is gone
-	}
-	r.Note(analyze.RollbackEnd, failure(err))
-	if err != nil {
-		return fmt.Errorf("rollback: %w (see: coalmine canary recover)", err)
-	}
-	s.say(change)
-	return s.done(true)
+	return s.goBack(ctx, func(ctx context.Context, j *stage.Journal, ref stage.Ref, _ stage.State) (stage.Change, error) {
+		change, err := s.Control.Client.Abort(ctx, j, ref)
+		if errors.Is(err, stage.ErrNoCanary) {
+			err = nil // it was never made, or is gone
+		}
+		return change, err
+	}, stage.State{})
 }
 
 // rollback takes back a promote that traffic did not confirm.
 func (s *Story) rollback(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
-	defer cancel()
-	c, r := s.Control, s.Recorder
-	to, found := c.Journal.BeforePromote()
+	to, found := s.Control.Journal.BeforePromote()
 	if !found {
 		return errors.New("rollback: the journal does not hold the stage as it was before the promote")
 	}
+	return s.goBack(ctx, s.Control.Client.Rollback, to)
+}
+
+// restore makes the stage what it was before the story's first change, whatever a promote that broke off left.
+func (s *Story) restore(ctx context.Context) error {
+	to, changed := s.Control.Journal.Before()
+	if !changed {
+		return nil
+	}
+	return s.goBack(ctx, s.Control.Client.Restore, to)
+}
+
+type goingBack func(context.Context, *stage.Journal, stage.Ref, stage.State) (stage.Change, error)
+
+// goBack is not stopped by an interrupt.
+func (s *Story) goBack(ctx context.Context, verb goingBack, to stage.State) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
+	defer cancel()
+	c, r := s.Control, s.Recorder
 	r.Note(analyze.RollbackBegin, nil)
-	change, err := c.Client.Rollback(ctx, c.Journal, c.Ref, to)
+	change, err := verb(ctx, c.Journal, c.Ref, to)
 	r.Note(analyze.RollbackEnd, failure(err))
 	if err != nil {
 		return fmt.Errorf("rollback: %w (see: coalmine canary recover)", err)

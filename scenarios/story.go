@@ -43,6 +43,9 @@ const undoing = 60 * time.Second
 // Tell runs the story. Trouble with the tool or its surroundings is the error; what is wrong with the release is in the
 // analysis. Whatever happens, a canary that the story made is promoted, held as asked, or removed.
 func (s *Story) Tell(ctx context.Context) (analyze.Analysis, error) {
+	if s.Control != nil {
+		s.Control.Client.Announce = func(change stage.Change) error { s.lines(change.Plan()); return nil }
+	}
 	err := s.tell(ctx)
 	end := analyze.End{Reason: "verdict"}
 	switch c := s.Recorder.Judge.Conclude(); {
@@ -173,10 +176,14 @@ func (s *Story) reread(ctx context.Context) {
 	}
 }
 
-func (s *Story) say(change stage.Change) {
-	if s.Say != nil {
-		for _, line := range change.Lines() {
-			s.Say(line)
-		}
+// say shows what a change turned out to be; what it would be was announced before its first request.
+func (s *Story) say(change stage.Change) { s.lines(change.Results()) }
+
+func (s *Story) lines(lines []string) {
+	if s.Say == nil {
+		return
+	}
+	for _, line := range lines {
+		s.Say(line)
 	}
 }

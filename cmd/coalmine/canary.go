@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
-	"path/filepath"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -49,6 +52,10 @@ func (w world) canaryCommand() *cobra.Command {
 				return err
 			}
 			defer j.Close()
+			client.Announce = func(change stage.Change) error {
+				fmt.Fprintln(w.stderr, strings.Join(change.Plan(), "\n"))
+				return nil
+			}
 			change, restored, err := act(ctx, client, j, ref)
 			if err != nil {
 				return err
@@ -116,33 +123,25 @@ func (w world) recoverCommand(journal *string, t *target) *cobra.Command {
 		Short: "Restore the stages that an interrupted run left unfinished",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			paths := args
-			if len(paths) == 0 {
-				var err error
-				if paths, err = filepath.Glob(filepath.Join(w.journalDir(*journal), "*.ndjson")); err != nil {
-					return err
-				}
+			path := w.journalDir(*journal)
+			if len(args) > 0 {
+				path = args[0]
+			} else if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+				fmt.Fprintln(w.stdout, "no journal: nothing is unfinished")
+				return nil
 			}
 			client, err := w.connect(c.Context(), t.region, t.profile)
 			if err != nil {
 				return err
 			}
-			for _, path := range paths {
-				changes, err := client.Recover(c.Context(), path)
-				for _, change := range changes {
-					fmt.Fprintln(w.stdout, change)
-				}
-				if err != nil {
-					return fmt.Errorf("%s: %w", path, err)
-				}
-				if len(changes) == 0 {
-					fmt.Fprintf(w.stdout, "%s: nothing is unfinished\n", path)
-				}
+			changes, err := client.Recover(c.Context(), path)
+			for _, change := range changes {
+				fmt.Fprintln(w.stdout, change)
 			}
-			if len(paths) == 0 {
-				fmt.Fprintln(w.stdout, "no journal: nothing is unfinished")
+			if err == nil && len(changes) == 0 {
+				fmt.Fprintln(w.stdout, path+": nothing is unfinished")
 			}
-			return nil
+			return err
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -15,6 +16,7 @@ import (
 
 // progress shows how a run stands: one line that is written over on a terminal, a line a second elsewhere.
 type progress struct {
+	mu    sync.Mutex
 	to    io.Writer
 	live  bool
 	width int
@@ -43,6 +45,8 @@ func (p *progress) watch(a analyze.Analysis) {
 	if line == "" {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	phase, _, _ := strings.Cut(line, " ")
 	switch {
 	case p.live:
@@ -62,8 +66,10 @@ func (p *progress) overwrite(line string) {
 	p.shown = length
 }
 
-// say writes a line that stays.
+// say writes a line that stays. It may be called from any goroutine.
 func (p *progress) say(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.shown > 0 {
 		p.overwrite("")
 		fmt.Fprint(p.to, "\r")

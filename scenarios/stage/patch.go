@@ -221,6 +221,21 @@ func (c Change) Lines() []string {
 	if len(c.Operations) > 0 {
 		lines = append(lines, "  patch operations: "+c.JSON())
 	}
+	return append(lines, c.Results()...)
+}
+
+// Plan are the lines for an announced change: with what would undo it.
+func (c Change) Plan() []string {
+	lines := c.Lines()
+	if undo := flatten(restoring(c.After, c.Before)); len(undo) > 0 {
+		lines = append(lines, "  to undo by hand: "+patchJSON(undo))
+	}
+	return lines
+}
+
+// Results are what only doing it could tell.
+func (c Change) Results() []string {
+	var lines []string
 	if c.Created != "" {
 		lines = append(lines, "  deployment created: "+c.Created)
 	}
@@ -237,8 +252,10 @@ func (c Change) Lines() []string {
 func (c Change) String() string { return strings.Join(c.Lines(), "\n") }
 
 // JSON is the operations as the AWS CLI's --patch-operations takes them.
-func (c Change) JSON() string {
-	ops, err := json.Marshal(c.Operations)
+func (c Change) JSON() string { return patchJSON(c.Operations) }
+
+func patchJSON(operations []Operation) string {
+	ops, err := json.Marshal(operations)
 	if err != nil {
 		return err.Error() // not reachable: strings marshal
 	}
