@@ -50,6 +50,10 @@ func (p *progress) watch(a analyze.Analysis) {
 	phase, _, _ := strings.Cut(line, " ")
 	switch {
 	case p.live:
+		if phase != p.phase {
+			p.end() // the last word on the phase before stays
+		}
+		p.phase = phase
 		p.overwrite(line)
 	case phase != p.phase || time.Since(p.last) >= time.Second:
 		p.last, p.phase = time.Now(), phase

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +27,7 @@ import (
 
 // system is the demonstration system on an emulator of its own, as another process would see it.
 type system struct {
+	server *emulator.Server
 	env    map[string]string
 	client *stage.Client
 	ref    stage.Ref
@@ -43,6 +50,7 @@ func newSystem(t *testing.T, faults emulator.Faults) *system {
 		t.Fatal(err)
 	}
 	s := &system{
+		server: server,
 		env:    map[string]string{"AWS_ENDPOINT_URL": server.URL(), "XDG_STATE_HOME": t.TempDir()},
 		client: client,
 		ref:    stage.Ref{API: built.API, Stage: "prod", Method: "GET", Path: "/products"},
@@ -278,6 +286,89 @@ func TestChangedUnderTest(t *testing.T) {
 	}
 	if code != exitVoid || len(a.Conclusion.Void) == 0 || !strings.Contains(a.Conclusion.Void[0], "stage changed under test: canary percent: 50.0 -> 20.0") {
 		t.Errorf("exit %d, void %q; want 12 and what changed\n%s", code, a.Conclusion.Void, stderr)
+	}
+	s.asBefore(t)
+}
+
+// quick decides in a few seconds.
+func quick(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "quick.yaml")
+	text := `name: quick
+before: {prod: "1"}
+canary: {percent: 50, overrides: {lambdaAlias: staging}}
+classify: [header:X-Lambda-Version]
+load: {rate: 1000}
+policy:
+  alpha: 0.1
+  settle: 1s
+  min-duration: 1s
+  max-duration: 40s
+  split: {margin: 10}
+  errors: {margin: 5}
+  latency: {max: {}, margin: {p95: 100% or 50ms}}
+  validity: {wake-late: 1s}
+act: {promote: promote, reject: rollback, inconclusive: rollback}
+`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A canary that breaks once it has all the traffic is taken back.
+func TestBrokenAfterPromote(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends load for some seconds")
+	}
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	go func() {
+		for t.Context().Err() == nil && s.read(t).Variables["lambdaAlias"] != "staging" {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := s.server.SetFaults(emulator.Faults{Seed: 1, Versions: map[string]emulator.Version{"2": {Errors: 0.3}}}); err != nil {
+			t.Error(err)
+		}
+	}()
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, "run", quick(t), "--format", "json", "--out", "none")
+	var a analyze.Analysis
+	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+	}
+	if code != exitAfter || a.Conclusion.Verdict != analyze.Promote || a.After != analyze.Fail || a.Action != "rolled back" {
+		t.Errorf("exit %d, %s, after %s, %s; want 13, PROMOTE, fail, rolled back\n%s", code, a.Conclusion.Verdict, a.After, a.Action, stderr)
+	}
+	s.asBefore(t)
+}
+
+// A control plane that refuses the promote leaves the stage as it was, and says what it refused.
+func TestRefusedPromote(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends load for some seconds")
+	}
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	target, err := url.Parse(s.env["AWS_ENDPOINT_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := httputil.NewSingleHostReverseProxy(target)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Method == http.MethodPatch && bytes.Contains(body, []byte(`"copy"`)) {
+			w.Header().Set("X-Amzn-ErrorType", "AccessDeniedException")
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, `{"Message":"User is not authorized to perform: apigateway:PATCH"}`)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		forward.ServeHTTP(w, r)
+	}))
+	defer proxy.Close()
+	s.env["AWS_ENDPOINT_URL"] = proxy.URL
+	code, _, stderr := coalmine(t, t.Context(), s.env, "run", quick(t), "--out", "none")
+	last := stderr[strings.LastIndex(strings.TrimSpace(stderr), "\n")+1:]
+	if code != exitBroken || !strings.Contains(last, "UpdateStage: AccessDeniedException: User is not authorized to perform: apigateway:PATCH") {
+		t.Errorf("exit %d, last line %q; want 1 and the operation with AWS's message", code, last)
 	}
 	s.asBefore(t)
 }

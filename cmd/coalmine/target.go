@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -128,9 +129,15 @@ func (t *target) rateFor(to string, otherwise, onLoopback float64) (vegeta.Rate,
 	return rate, nil
 }
 
-// connect reaches the control plane of --api, or of the environment.
+// connect reaches the control plane of --api, or of the environment. What AWS was not even asked for, a region or a
+// profile, is the caller's to name.
 func (w world) connect(ctx context.Context, region, profile string) (*stage.Client, error) {
-	return stage.Connect(ctx, stage.Config{Endpoint: w.env("AWS_ENDPOINT_URL"), Region: region, Profile: profile})
+	client, err := stage.Connect(ctx, stage.Config{Endpoint: w.env("AWS_ENDPOINT_URL"), Region: region, Profile: profile})
+	var answered *stage.RequestError
+	if err != nil && !errors.As(err, &answered) {
+		return nil, usage(err)
+	}
+	return client, err
 }
 
 // ref finds the API and names the method under test.

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Config says which AWS. The zero value is AWS itself with the SDK's default
@@ -132,7 +133,7 @@ func load(ctx context.Context, c Config, endpoint string) (aws.Config, error) {
 		}
 		cfg.Credentials = credentials.NewStaticCredentialsProvider(id.AccessKeyID, id.SecretAccessKey, id.SessionToken)
 	} else {
-		options := []func(*config.LoadOptions) error{}
+		options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // what matters of it is in the errors
 		if c.Region != "" {
 			options = append(options, config.WithRegion(c.Region))
 		}
@@ -147,6 +148,7 @@ func load(ctx context.Context, c Config, endpoint string) (aws.Config, error) {
 			return cfg, errors.New("no AWS region: name one, or set AWS_REGION")
 		}
 	}
+	cfg.Logger = logging.Nop{}
 	cfg.Retryer = func() aws.Retryer { return retryer(loopback) }
 	cfg.HTTPClient = awshttp.NewBuildableClient().WithTimeout(30 * time.Second)
 	cfg.APIOptions = append(cfg.APIOptions, middleware.AddUserAgentKey("coalmine"))
