@@ -110,6 +110,9 @@ func TestFrozenTargetIsChargedToTheTarget(t *testing.T) {
 	if p99 := got.response().Quantile(0.99); p99 < 930*time.Millisecond || p99 > 1300*time.Millisecond {
 		t.Errorf("p99 of response %v: want near 970ms", p99)
 	}
+	if p80 := got.response().Quantile(0.8); p80 < 400*time.Millisecond {
+		t.Errorf("p80 of response %v: a third of all came while it was frozen", p80)
+	}
 	if p97 := got.service().Quantile(0.97); p97 > 300*time.Millisecond {
 		t.Errorf("p97 of service %v: only four requests were slow", p97)
 	}

@@ -68,7 +68,7 @@ func TestCatchUpIsBounded(t *testing.T) {
 		c := newCatchUp(perSecond(freq))
 		sent := 0
 		for now := time.Duration(0); now < time.Second; now += 50 * time.Microsecond {
-			for c.free() <= now {
+			for c.free() <= now && sent < 1e6 {
 				c.take(now)
 				sent++
 			}
