@@ -372,3 +372,26 @@ func TestRefusedPromote(t *testing.T) {
 	}
 	s.asBefore(t)
 }
+
+// stack builds once, finds what is there the second time, and takes away only what it built.
+func TestStack(t *testing.T) {
+	server, err := emulator.Start("127.0.0.1:0", emulator.Faults{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	env := map[string]string{"AWS_ENDPOINT_URL": server.URL()}
+	for _, step := range []struct {
+		verb, says, not string
+	}{
+		{"up", "made API products", "found"},
+		{"up", "found API products", "made"},
+		{"down", "", "made"},
+		{"up", "made API products", "found"},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), env, "stack", step.verb)
+		if code != 0 || !strings.Contains(stdout, step.says) || strings.Contains(stdout, step.not) {
+			t.Errorf("stack %s: exit %d, want 0, %q and no %q\n%s%s", step.verb, code, step.says, step.not, stdout, stderr)
+		}
+	}
+}
