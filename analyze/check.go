@@ -58,13 +58,17 @@ func weigh(readings []reading) {
 	}
 }
 
-// failing is the log of the weighted mean, and the reading that carries most of it.
-func failing(readings []reading) (logE float64, culprit reading) {
+// failing is the log of the weighted mean, and the reading that carries most of it. Without latency, the latency
+// checks stand at 0 to 1: they keep their weight and carry nothing.
+func failing(readings []reading, latency bool) (logE float64, culprit reading) {
 	var logs, weights []float64
 	most := math.Inf(-1)
 	for _, r := range readings {
 		if r.weight == 0 {
 			continue
+		}
+		if g := r.check.group(); !latency && (g == relativeLatency || g == canaryLatency) {
+			r.fail = math.Inf(-1)
 		}
 		logs, weights = append(logs, r.fail), append(weights, r.weight)
 		if part := math.Log(r.weight) + r.fail; part > most {

@@ -33,6 +33,7 @@ type clean struct {
 	test    sequential.CleanRun
 	errors  sequential.Bound
 	current struct{ k, n uint64 } // of this run: k without a version, n in all
+	since   int64                 // the window this run begins with
 	outcome Outcome
 	why     string
 }
@@ -42,16 +43,17 @@ func newClean(p Policy, l sequential.Levels, expect, absent string, until time.D
 	if err != nil {
 		return nil, err
 	}
-	c := &clean{policy: p, expect: expect, absent: absent, until: until, errors: bound}
-	return c, c.restart()
+	c := &clean{policy: p, expect: expect, absent: absent, until: until, errors: bound} // until > 0: it may begin anew
+	return c, c.restart(0)
 }
 
-// restart begins the next run. Run j may err with alpha/(j(j+1)), so all together with alpha.
-func (c *clean) restart() (err error) {
+// restart begins the next run with that window. Run j may err with alpha/(j(j+1)), so all together with alpha.
+func (c *clean) restart(since int64) (err error) {
 	c.run++
+	c.since = since
 	c.current = struct{ k, n uint64 }{}
 	alpha := c.policy.Alpha
-	if c.absent != "" {
+	if c.until > 0 {
 		alpha = sequential.RunAlpha(alpha, c.run)
 	}
 	c.test, err = sequential.NewCleanRun(strayShare, alpha)
@@ -59,41 +61,44 @@ func (c *clean) restart() (err error) {
 }
 
 func (c *clean) needed() float64 {
-	if c.absent != "" {
+	if c.until > 0 {
 		return -math.Log(sequential.RunAlpha(c.policy.Alpha, c.run))
 	}
 	return -math.Log(c.policy.Alpha)
 }
 
+// add counts by due time, as everything does: a late answer belongs to the window it was due in, and says nothing
+// about a run that began after it.
 func (c *clean) add(w *attack.Window) {
 	c.totals.add(w)
-	answers := []attack.Answers{w.Answers}
 	for _, l := range w.Late {
 		c.totals.late(l.Answers)
-		answers = append(answers, l.Answers)
 	}
 	if c.outcome != Undecided {
 		return
 	}
-	c.current.k += w.Pending
-	c.current.n += w.Pending
-	for i, a := range answers {
-		n := answered(a)
-		if i > 0 { // late ones were counted as pending, one by one without a version
+	for _, l := range w.Late {
+		if l.Index >= c.since { // counted as pending then, one by one without a version
+			n := answered(l.Answers)
 			c.current.k -= min(n, c.current.k)
 			c.current.n -= min(n, c.current.n)
 		}
-		c.current.k += unattributed(a)
-		c.current.n += n
-		if !c.strayed(a, w.End()) {
+		if !c.count(l.Answers, l.Index, w.Index) {
 			return
 		}
 	}
-	c.decide()
+	if w.Index >= c.since {
+		c.current.k += w.Pending
+		c.current.n += w.Pending
+	}
+	if c.count(w.Answers, w.Index, w.Index) {
+		c.decide()
+	}
 }
 
-// strayed looks for versions that should not answer, and reports whether the phase goes on.
-func (c *clean) strayed(a attack.Answers, now time.Duration) bool {
+// count takes answers due in one window and known in another, now, and reports whether the phase goes on. A straggler
+// ends the run it is in, and the next begins after all that is known.
+func (c *clean) count(a attack.Answers, due, now int64) bool {
 	names, n := foreignVersions(a.Arms, c.expect)
 	others, foreign := foreignVersions(a.Arms, c.expect, c.absent)
 	if foreign > 0 && !c.any {
@@ -101,16 +106,21 @@ func (c *clean) strayed(a attack.Answers, now time.Duration) bool {
 		c.why = sentence("%s came from version %s; only version %s may answer here.", plural(foreign, "answer", "answers"), strings.Join(others, ", "), c.expect)
 		return false
 	}
-	if n == 0 {
-		return true
-	}
 	c.strays += n
-	if now > c.until {
+	end := time.Duration(due+1) * attack.WindowLength
+	switch {
+	case n > 0 && end > c.until:
 		c.outcome = Fail
-		c.why = sentence("version %s still answers %s after the change; only version %s may.", strings.Join(names, ", "), Short(now-c.from), c.expect)
+		c.why = sentence("version %s still answers %s after the change; only version %s may.", strings.Join(names, ", "), Short(end-c.from), c.expect)
 		return false
+	case due < c.since:
+		return true
+	case n > 0:
+		return c.restart(now+1) == nil
 	}
-	return c.restart() == nil
+	c.current.k += unattributed(a)
+	c.current.n += answered(a)
+	return true
 }
 
 func (c *clean) decide() {

@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"coalmine/analyze/sequential"
@@ -66,7 +67,9 @@ func (d *during) add(w *attack.Window) {
 	if w.Index < d.changed || d.done {
 		return
 	}
-	d.count(w)
+	if d.count(w); d.done {
+		return
+	}
 	if tripped := d.breaker.add(w); !d.look(w.End()) && tripped != "" {
 		d.conclude(w.End(), Inconclusive, "the circuit breaker stopped the load: "+tripped)
 	}
@@ -184,22 +187,23 @@ func (d *during) look(now time.Duration) (decided bool) {
 	toPass, toFail := -math.Log(d.policy.Alpha), -math.Log(d.policy.Beta)
 
 	if foreign := foreignCheck(&d.all, d.target.Baseline, d.target.Canary); foreign.Outcome == Fail && !final {
-		return d.reject(now, foreign.Name, foreign.Sentence)
+		return d.reject(now, foreign.Name, foreign.Sentence, "One such answer is proof.")
 	}
 	for _, r := range d.last {
 		if r.check.group() == guard && r.fail >= toFail {
-			return d.conclude(now, Inconclusive, "the baseline itself is out of bounds: "+d.explain(r, Fail).Sentence)
+			return d.conclude(now, Inconclusive, append(void, "the baseline itself is out of bounds: "+unstopped(d.explain(r, Fail).Sentence))...)
 		}
 	}
-	logE, culprit := failing(d.last)
+	logE, culprit := failing(d.last, len(void) == 0) // a generator that is late is no slow canary
 	if d.split == nil {
 		logE = sequential.LogWeightedMean([]float64{d.last[0].fail, 0}, []float64{d.last[0].weight, 1 - d.last[0].weight})
 	}
 	if logE >= toFail && !final {
 		if culprit.check.group() != stageErrors || d.baselineSound() {
-			return d.reject(now, culprit.check.name(), d.explain(culprit, Fail).Sentence)
+			return d.reject(now, culprit.check.name(), d.explain(culprit, Fail).Sentence,
+				sentence("If everything were within bounds, a result this bad would come up at most once in %s runs.", Count(uint64(math.Round(1/d.policy.Beta)))))
 		}
-		return d.conclude(now, Inconclusive, "the baseline may be the one that fails: "+d.explain(culprit, Fail).Sentence)
+		return d.conclude(now, Inconclusive, "the baseline may be the one that fails: "+unstopped(d.explain(culprit, Fail).Sentence))
 	}
 	if final {
 		return d.conclude(now, Inconclusive, void...)
@@ -231,6 +235,9 @@ func (d *during) baselineSound() bool {
 	return err == nil && test.Fail(e.baseline.errors, e.baseline.hits) < 0
 }
 
+// unstopped is a sentence that another one ends with.
+func unstopped(s string) string { return strings.TrimSuffix(s, ".") }
+
 func sentences(doubts []doubt) (all []string, final bool) {
 	for _, doubt := range doubts {
 		all = append(all, doubt.sentence)
@@ -239,11 +246,10 @@ func sentences(doubts []doubt) (all []string, final bool) {
 	return all, final
 }
 
-func (d *during) reject(now time.Duration, culprit, why string) bool {
+func (d *during) reject(now time.Duration, culprit, why, strength string) bool {
 	d.conclude(now, Reject)
 	d.conclusion.Culprit = culprit
-	d.conclusion.Sentence = sentence("REJECT after %s. %s If everything were within bounds, a result this bad would come up at most once in %s runs.",
-		plural(d.all.hits, "request", "requests"), why, Count(uint64(math.Round(1/d.policy.Beta))))
+	d.conclusion.Sentence = sentence("REJECT after %s. %s %s", plural(d.all.hits, "request", "requests"), why, strength)
 	return true
 }
 
@@ -302,9 +308,9 @@ func (d *during) explain(r reading, o Outcome) Check {
 	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
 	c := r.check.explain(&e, o, r)
 	c.Name, c.Outcome, c.Guard = r.check.name(), o, r.check.group() == guard
-	c.Evidence, c.Needed = times(r.pass), 1/d.policy.Alpha
+	c.Evidence, c.Needed = sixDigits(times(r.pass)), 1/d.policy.Alpha
 	if o == Fail || !r.check.passes() {
-		c.Evidence, c.Needed = times(r.fail), 1/d.policy.Beta
+		c.Evidence, c.Needed = sixDigits(times(r.fail)), 1/d.policy.Beta
 		if r.weight > 0 {
 			c.Needed /= r.weight
 		}

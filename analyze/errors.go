@@ -55,22 +55,41 @@ func (c armErrors) explain(e *evidence, o Outcome, _ reading) Check {
 	if !c.canary {
 		who = "Baseline"
 	}
+	if a.hits == 0 {
+		out.Sentence = sentence("%s: no answer named version %s.", who, c.version)
+		return out
+	}
 	seen := sentence("%s errors %s of %s (%s)", who, Count(a.errors), Count(a.hits), Share(*out.Estimate))
 	switch o {
 	case Fail:
 		low := c.test.Lower(a.errors, a.hits+e.successes+e.pending)
 		out.Proven.Low = &low
 		out.Sentence = sentence("%s: at least %s, allowed %s.", seen, Share(low), Share(c.limit))
+		if low < c.limit { // it carries most of the evidence, and would not do alone
+			out.Sentence = sentence("%s, allowed %s.", seen, Share(c.limit))
+		}
 	default:
 		out.Sentence = sentence("%s; at most %s, allowed %s.", seen, Share(high), Share(c.limit))
 	}
 	if o != Fail && anonymous > 0 {
-		out.Sentence += sentence(" %s without a version counted against it.", plural(anonymous, "error or hit", "errors and hits"))
+		out.Sentence += sentence(" %s counted against it.", nameless(e))
 		if o == Undecided && c.test.Pass(a.errors, a.hits) >= c.needed {
 			out.Sentence += " Without them it would have passed."
 		}
 	}
 	return out
+}
+
+// nameless are the errors without a version and the hits without an answer, in words.
+func nameless(e *evidence) string {
+	var parts []string
+	if e.errors > 0 {
+		parts = append(parts, plural(e.errors, "error without a version", "errors without a version"))
+	}
+	if e.pending > 0 {
+		parts = append(parts, plural(e.pending, "request without an answer", "requests without an answer"))
+	}
+	return strings.Join(parts, " and ")
 }
 
 // errorDifference asks whether the canary fails more often than the baseline (statistics.md 2.4): a difference of
@@ -184,12 +203,12 @@ func (c *wholeStage) explain(_ *evidence, o Outcome, _ reading) Check {
 	if anonymous > 0 {
 		whose = append(whose, sentence("%s without a version", Count(anonymous)))
 	}
-	out.Sentence = sentence("Server errors of everybody since the first change: %s of %s (%s)", Count(c.k), Count(c.n), Share(*out.Estimate))
+	out.Sentence = sentence("Server errors of all answers since the canary was created: %s of %s (%s)", Count(c.k), Count(c.n), Share(*out.Estimate))
 	if len(whose) > 0 {
 		out.Sentence += ", " + strings.Join(whose, ", ")
 	}
 	if o == Fail {
-		out.Sentence += sentence("; if each version kept its %s, so would both together", Share(c.limit))
+		out.Sentence += sentence("; if each version kept to %s, both together would", Share(c.limit))
 	}
 	out.Sentence += "."
 	return out

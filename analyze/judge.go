@@ -25,6 +25,7 @@ type Judge struct {
 	known   *totals // the tested stage before the canary
 	events  []Event
 	notes   []string
+	leftOut uint64         // windows that came out of order
 	changed *time.Duration // first change asked for
 	acted   *time.Duration // promote or rollback done
 	action  string
@@ -68,21 +69,23 @@ func (j *Judge) Note(e Event) {
 	case PhaseEnd:
 		j.leave(e.At)
 	case CanaryCreated:
-		j.changed = &at
-		if j.during != nil {
-			j.during.change(e.At)
+		if j.changed == nil { // a second one would begin the evidence anew
+			j.changed = &at
+			if j.during != nil {
+				j.during.change(e.At)
+			}
 		}
 	case CanaryDeployed:
 		if j.during != nil {
 			j.during.deployed(e.At)
 		}
 	case StageChanged:
-		if j.during != nil {
-			j.during.changes = append(j.during.changes, e.Detail["what"])
+		if d := j.measuring(); d != nil {
+			d.changes = append(d.changes, e.Detail["what"])
 		}
 	case ClockJump:
-		if j.during != nil {
-			j.during.jumps = append(j.during.jumps, e.Detail["by"])
+		if d := j.measuring(); d != nil {
+			d.jumps = append(d.jumps, e.Detail["by"])
 		}
 	case PromoteEnd, RollbackEnd:
 		if e.Detail["error"] == "" {
@@ -94,7 +97,16 @@ func (j *Judge) Note(e Event) {
 	}
 }
 
+// measuring is the during phase while it goes on and has no verdict: what happens later puts none in doubt.
+func (j *Judge) measuring() *during {
+	if p := j.now(); p != nil && p.during != nil && !p.during.done {
+		return p.during
+	}
+	return nil
+}
+
 func (j *Judge) begin(e Event) {
+	j.learn()
 	p := &phase{name: e.Phase, stage: e.Detail["stage"], expect: e.Detail["expect"], begin: e.At, end: e.At}
 	j.phases = append(j.phases, p)
 	if j.header.Policy == nil {
@@ -108,7 +120,10 @@ func (j *Judge) begin(e Event) {
 			p.clean.healthy, p.clean.fewest = true, baselineHits
 		}
 	case During:
-		j.learn()
+		if j.during != nil {
+			err = fmt.Errorf("it comes again, and a second attempt would err more often than the policy allows")
+			break
+		}
 		p.during, err = newDuring(j.policy, j.header.Target, j.levels, j.known, e.At, j.header.Plan.Timeout)
 		j.during = p.during
 	case After:
@@ -122,19 +137,25 @@ func (j *Judge) begin(e Event) {
 	}
 }
 
-// learn takes from the tested stage before the canary what the policy left open.
+// learn takes from the tested stage before the canary what the policy left open, once that phase is over.
 func (j *Judge) learn() {
+	if p := j.now(); p != nil && p.name == Before && j.header.Policy != nil {
+		j.known = &p.totals
+		j.policy.Latency.Max = j.latencyMax()
+	}
+}
+
+// latencyMax is the policy's bound, or what the phase before the canary suggests.
+func (j *Judge) latencyMax() map[Quantile]Duration {
+	if j.policy.Latency.Max != nil {
+		return j.policy.Latency.Max
+	}
 	for _, p := range j.phases {
-		if p.name == Before {
-			j.known = &p.totals
+		if t := p.Arms[j.header.Target.Baseline]; p.name == Before && t != nil && t.Response.Total() > 0 {
+			return map[Quantile]Duration{0.99: Duration(t.Response.Quantile(0.99) * 3 / 2)}
 		}
 	}
-	if j.policy.Latency.Max != nil || j.known == nil {
-		return
-	}
-	if t := j.known.Arms[j.header.Target.Baseline]; t != nil && t.Response.Total() > 0 {
-		j.policy.Latency.Max = map[Quantile]Duration{0.99: Duration(t.Response.Quantile(0.99) * 3 / 2)}
-	}
+	return nil
 }
 
 func (j *Judge) leave(at time.Duration) {
@@ -157,7 +178,9 @@ func (j *Judge) now() *phase {
 func (j *Judge) Add(w attack.Window) {
 	p := j.now()
 	if p == nil || w.Phase != p.name || w.Index <= j.newest {
-		j.notes = append(j.notes, fmt.Sprintf("window %d of phase %q is out of order and was left out", w.Index, w.Phase))
+		if j.leftOut++; j.leftOut == 1 { // one note, however many
+			j.notes = append(j.notes, fmt.Sprintf("window %d of phase %q is out of order and was left out", w.Index, w.Phase))
+		}
 		return
 	}
 	j.newest = w.Index
@@ -211,12 +234,11 @@ func (j *Judge) Verdict() Verdict {
 // counts as pending: long enough for a healthy service to answer, and at most the client's timeout.
 func (j *Judge) Patience() time.Duration {
 	wait := time.Second
-	j.learn()
-	for _, limit := range j.policy.Latency.Max {
+	for _, limit := range j.latencyMax() {
 		wait = max(wait, time.Duration(limit))
 	}
-	if j.known != nil {
-		if t := j.known.Arms[j.header.Target.Baseline]; t != nil {
+	for _, p := range j.phases {
+		if t := p.Arms[j.header.Target.Baseline]; p.name == Before && t != nil {
 			wait = max(wait, 2*t.Response.Quantile(0.999))
 		}
 	}
@@ -251,11 +273,20 @@ func (j *Judge) Conclude() Conclusion {
 		}
 		c.Sentence = "INCONCLUSIVE: " + strings.TrimSuffix(c.Void[0], ".") + "."
 	}
+	if how, broken := endedBy[j.end.Reason]; broken {
+		c.Sentence = strings.Replace(c.Sentence, "at the deadline", how, 1)
+	}
 	for _, p := range j.phases {
 		c.Requests += p.hits
+		if p.during != nil {
+			break
+		}
 	}
 	return c
 }
+
+// endedBy says how a run ended that did not reach its deadline.
+var endedBy = map[string]string{"interrupted": "when it was interrupted", "error": "when the run broke off", "crashed": "when the run broke off"}
 
 func (j *Judge) failedBefore() *phase {
 	for _, p := range j.phases {
@@ -274,7 +305,11 @@ func (j *Judge) Policy() Policy { return j.policy }
 
 // Analysis is everything known so far.
 func (j *Judge) Analysis() Analysis {
-	a := Analysis{Header: j.header, Conclusion: j.Conclude(), Checks: []Check{}, Action: j.action, Events: j.events, Notes: j.notes, End: j.end}
+	a := Analysis{Header: j.header, Conclusion: j.Conclude(), Checks: []Check{}, Phases: []Phase{}, Action: j.action,
+		Events: append([]Event{}, j.events...), Notes: slices.Clone(j.notes), End: j.end}
+	if j.leftOut > 1 {
+		a.Notes = append(a.Notes, sentence("%s came out of order and were left out", plural(j.leftOut, "window", "windows")))
+	}
 	if j.header.Policy != nil {
 		a.Header.Policy = &j.policy
 	}

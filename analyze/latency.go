@@ -57,7 +57,7 @@ func (c armLatency) explain(e *evidence, o Outcome, _ reading) Check {
 	if o == Pass {
 		high := slowest(a.response, float64(c.quantile), c.test, e, a)
 		out.Proven.High = &high
-		out.Sentence = sentence("%s %s is %s, below %s at the least; allowed %s.", who, c.quantile, Short(estimate), Short(time.Duration(high)), Short(c.limit))
+		out.Sentence = sentence("%s %s is %s; %s or more is ruled out, allowed %s.", who, c.quantile, Short(estimate), Short(time.Duration(high)), Short(c.limit))
 	}
 	return out
 }
@@ -137,7 +137,7 @@ func (c *latencyDifference) look(e *evidence) (pass, fail float64) {
 
 func (c *latencyDifference) explain(e *evidence, o Outcome, _ reading) Check {
 	out := Check{Unit: UnitRatio, K: e.canary.successes(), N: e.baseline.successes() + e.canary.successes()}
-	if e.canary.successes() == 0 || e.baseline.successes() == 0 {
+	if e.canary.response.Total() == 0 || e.baseline.response.Total() == 0 {
 		out.Sentence = sentence("%s of the two versions cannot be compared: one of them gave no good answer.", c.quantile)
 		return out
 	}

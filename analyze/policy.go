@@ -134,12 +134,40 @@ func (p Policy) Validate(share float64) error {
 		return fmt.Errorf("policy: min-duration %s is longer than max-duration %s", p.MinDuration, p.MaxDuration)
 	case p.Settle >= p.MaxDuration:
 		return fmt.Errorf("policy: settle %s leaves nothing of max-duration %s to judge", p.Settle, p.MaxDuration)
+	case p.MinDuration < 0:
+		return fmt.Errorf("policy: min-duration: want 0 or more, got %s", p.MinDuration)
+	case p.Settle < 0:
+		return fmt.Errorf("policy: settle: want 0 or more, got %s", p.Settle)
+	case p.Breaker.MinHits < 0:
+		return fmt.Errorf("policy: breaker.min-hits: want 0 or more hits, got %d", p.Breaker.MinHits)
 	case p.Breaker.Over <= 0:
 		return fmt.Errorf("policy: breaker.over: want more than 0, got %s", p.Breaker.Over)
 	}
 	for _, q := range p.sortedMax() {
+		if err := q.validate(); err != nil {
+			return fmt.Errorf("policy: latency.max: %w", err)
+		}
 		if p.Latency.Max[q] <= 0 {
 			return fmt.Errorf("policy: latency.max: %s: want more than 0, got %s", q, p.Latency.Max[q])
+		}
+	}
+	for _, q := range p.sortedMargin() {
+		if err := q.validate(); err != nil {
+			return fmt.Errorf("policy: latency.margin: %w", err)
+		}
+		if err := p.Latency.Margin[q].validate(); err != nil {
+			return fmt.Errorf("policy: latency.margin: %s: %w", q, err)
+		}
+	}
+	for _, share := range []struct {
+		name string
+		of   Percentage
+	}{
+		{"breaker.errors", p.Breaker.Errors}, {"breaker.throttled", p.Breaker.Throttled}, {"validity.wake-share", p.Validity.WakeShare},
+		{"validity.short", p.Validity.Short}, {"validity.throttled", p.Validity.Throttled}, {"validity.unrecognised", p.Validity.Unrecognised},
+	} {
+		if !(share.of >= 0 && share.of <= 1) {
+			return fmt.Errorf("policy: %s: want 0%% to 100%%, got %s", share.name, share.of)
 		}
 	}
 	return nil

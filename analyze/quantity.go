@@ -35,11 +35,14 @@ func percent(s string) (float64, error) {
 	if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
 		return 0, strconv.ErrSyntax
 	}
-	return x / 100, nil
+	return nine(x) / 100, nil
 }
 
+// nine keeps nine decimals, which is what is written: a policy reads back from its run file as it was.
+func nine(x float64) float64 { return math.Round(x*1e9) / 1e9 }
+
 func trimZeros(x float64) string {
-	return strconv.FormatFloat(math.Round(x*1e9)/1e9, 'f', -1, 64)
+	return strconv.FormatFloat(nine(x), 'f', -1, 64)
 }
 
 // Duration is a time.Duration that is written as text in files.
@@ -75,7 +78,14 @@ func (q *Quantile) UnmarshalText(text []byte) error {
 	if !ok || err != nil || !(x >= 1 && x <= 99.99) {
 		return fmt.Errorf("want a quantile p1 to p99.99, got %q", text)
 	}
-	*q = Quantile(x / 100)
+	*q = Quantile(nine(x) / 100)
+	return nil
+}
+
+func (q Quantile) validate() error {
+	if !(q >= 0.01 && q <= 0.9999) {
+		return fmt.Errorf("want a quantile p1 to p99.99, got %s", q)
+	}
 	return nil
 }
 
@@ -99,6 +109,13 @@ func (s Slack) String() string {
 
 // MarshalText writes "10% or 1ms".
 func (s Slack) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func (s Slack) validate() error {
+	if !(s.Ratio >= 0 && s.Ratio <= 10) || s.Add < 0 || s.Ratio == 0 && s.Add == 0 {
+		return fmt.Errorf("want a margin like \"10%%\" above 0, got %s", s)
+	}
+	return nil
+}
 
 // UnmarshalText reads a percentage, a duration, or both joined by "or".
 func (s *Slack) UnmarshalText(text []byte) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"coalmine/attack"
@@ -186,8 +187,75 @@ func checkRecord(number int, r Record) error {
 	if r.Header != nil && r.Header.Format != Format {
 		return fmt.Errorf("run file: line 1: format %q, this tool reads %q", r.Header.Format, Format)
 	}
-	if w := r.Window; w != nil && (w.Index < 0 || w.Length <= 0 || w.Length > time.Minute || w.Start < 0 || w.Hits > w.Due || w.Pending > w.Due) {
-		return fmt.Errorf("run file: line %d: window %d contradicts itself", number, w.Index)
+	if r.Window != nil {
+		if why := contradiction(r.Window); why != "" {
+			return fmt.Errorf("run file: line %d: window %d contradicts itself: %s", number, r.Window.Index, why)
+		}
 	}
 	return nil
+}
+
+// most is more than any window holds: sums over a file stay far from overflow.
+const most = 1 << 40
+
+// contradiction names what a window cannot be like; "" where all is well. The judge relies on it: a count that is not
+// made up of its parts would be evidence from nowhere.
+func contradiction(w *attack.Window) string {
+	switch {
+	case w.Length != attack.WindowLength || w.Index < 0 || w.Index > int64(math.MaxInt64/attack.WindowLength)-1 ||
+		w.Start != time.Duration(w.Index)*attack.WindowLength:
+		return "it is not on the grid of 100 ms"
+	case w.Due > most || w.Sent > w.Due || w.Hits > w.Due || w.Pending != w.Due-w.Hits:
+		return "due is not hits and pending"
+	case !plausible(w.Answers) || answered(w.Answers) != w.Hits:
+		return "hits are not those of its arms"
+	case w.Turns.Same > most || w.Turns.Switched > most || !bounded(w.Wake, most) || !bounded(w.Blocked, most):
+		return "a count is absurd"
+	}
+	for _, l := range w.Late {
+		if l.Index < 0 || l.Index >= w.Index || !plausible(l.Answers) {
+			return "a late answer is not of an earlier window"
+		}
+	}
+	return ""
+}
+
+// plausible reports that every tally is there and made up of its parts.
+func plausible(a attack.Answers) bool {
+	for _, t := range a.Arms {
+		if !sound(t) {
+			return false
+		}
+	}
+	for _, t := range a.Unattributed {
+		if !sound(t) {
+			return false
+		}
+	}
+	return true
+}
+
+func sound(t *attack.Tally) bool {
+	if t == nil || t.Hits > most {
+		return false
+	}
+	failed := uint64(0)
+	for _, n := range t.Errors {
+		if n > most {
+			return false
+		}
+		failed += n
+	}
+	return failed <= t.Hits && bounded(t.Response, t.Hits-failed) && bounded(t.Service, t.Hits-failed)
+}
+
+// bounded reports that a histogram counts no more than n.
+func bounded(h attack.Histogram, n uint64) bool {
+	for _, b := range h {
+		if b.Count > n {
+			return false
+		}
+		n -= b.Count
+	}
+	return true
 }

@@ -1,6 +1,8 @@
 package analyze
 
 import (
+	"slices"
+
 	"coalmine/analyze/sequential"
 	"coalmine/attack"
 )
@@ -14,6 +16,7 @@ type splitCheck struct {
 	alpha          float64
 	first, settled int64 // windows: of the first start, of the last
 	starts         []sequential.SplitCount
+	windows        []int64 // of the starts
 	rest           sequential.SplitCount
 }
 
@@ -25,7 +28,7 @@ func newSplitCheck(p Policy, share float64, l sequential.Levels, first, settled 
 func (c *splitCheck) add(w *attack.Window, canary uint64) {
 	n := sequential.SplitCount{Canary: canary, Unclassified: unattributed(w.Answers) + w.Pending, N: w.Hits + w.Pending}
 	if w.Index < c.settled {
-		c.starts = append(c.starts, n)
+		c.starts, c.windows = append(c.starts, n), append(c.windows, w.Index)
 		return
 	}
 	c.rest = plus(c.rest, n)
@@ -34,7 +37,7 @@ func (c *splitCheck) add(w *attack.Window, canary uint64) {
 // late moves answers from pending, which counts as unclassified, to what they turned out to be.
 func (c *splitCheck) late(l attack.Late, canary uint64) {
 	into := &c.rest
-	if i := l.Index - c.first; i >= 0 && i < int64(len(c.starts)) {
+	if i, found := slices.BinarySearch(c.windows, l.Index); found {
 		into = &c.starts[i]
 	}
 	into.Canary += canary
@@ -63,13 +66,26 @@ func (c *splitCheck) look(*evidence) (pass, fail float64) {
 	return min(least.PassLow, least.PassHigh), least.Fail
 }
 
+// bounds are the shares that the start windows which decide leave possible: not those of all answers, as part of them
+// may be from before the change had arrived everywhere.
+func (c *splitCheck) bounds() (low, high float64) {
+	least := c.test.MinOverStarts(c.starts, c.rest)
+	from := func(start int) sequential.SplitCount {
+		sum := c.rest
+		for _, w := range c.starts[start:] {
+			sum = plus(sum, w)
+		}
+		return sum
+	}
+	low, _ = c.test.Bounds(from(least.PassLowStart))
+	_, high = c.test.Bounds(from(least.PassHighStart))
+	return low, high
+}
+
 func (c *splitCheck) explain(_ *evidence, o Outcome, _ reading) Check {
 	sum := c.total()
-	low, high := c.test.Bounds(sum)
-	out := Check{Unit: UnitShare, K: sum.Canary, N: sum.N, Proven: Interval{ptr(low), ptr(high)},
-		Limit: Interval{ptr(c.share - c.margin), ptr(c.share + c.margin)}}
+	out := Check{Unit: UnitShare, K: sum.Canary, N: sum.N, Limit: Interval{ptr(c.share - c.margin), ptr(c.share + c.margin)}}
 	if sum.N == 0 {
-		out.Proven = Interval{}
 		out.Sentence = "No answer was judged for the split."
 		return out
 	}
@@ -81,10 +97,16 @@ func (c *splitCheck) explain(_ *evidence, o Outcome, _ reading) Check {
 		seen += sentence(", %s do not", Count(sum.Unclassified))
 	}
 	seen += ")"
-	switch o {
-	case Fail:
+	low, high := c.bounds()
+	if c.rest.N > 0 {
+		out.Proven = Interval{ptr(low), ptr(high)}
+	}
+	switch {
+	case o == Fail:
 		out.Sentence = sentence("%s; %s: the traffic is not split as configured (%s).", seen, allowed, Share(c.share))
-	case Pass:
+	case c.rest.N == 0:
+		out.Sentence = sentence("%s, %s; what was seen before the end of settle proves nothing yet.", seen, allowed)
+	case o == Pass:
 		out.Sentence = sentence("%s; shares below %s or above %s are ruled out, %s.", seen, Share(low), Share(high), allowed)
 	default:
 		out.Sentence = sentence("%s; it may be anything from %s to %s, %s.", seen, Share(low), Share(high), allowed)

@@ -37,11 +37,13 @@ func (d *during) doubts() (found []doubt) {
 	if k := classCount(d.all.Answers, attack.Throttled); share(k, d.all.hits) > v.Throttled {
 		found = append(found, doubt{true, sentence("the stage throttles: %s of %s answers are 429", Count(k), Count(d.all.hits))})
 	}
-	if k := classCount(d.all.Answers, attack.Unauthorized, attack.Forbidden); share(k, d.all.hits) > v.Unrecognised {
+	anonymous, base, canary := d.refused()
+	if share(anonymous, d.all.hits) > v.Unrecognised || base > v.Unrecognised && canary > v.Unrecognised {
+		k := classCount(d.all.Answers, attack.Unauthorized, attack.Forbidden)
 		found = append(found, doubt{true, sentence("the stage refuses us: %s of %s answers are 401 or 403 (credentials, API key, WAF)", Count(k), Count(d.all.hits))})
 	}
-	if k := d.all.unrecognised(); share(k, d.all.hits) > v.Unrecognised {
-		found = append(found, doubt{true, sentence("the classifier does not tell who answered: %s of %s answers are good and name no version", Count(k), Count(d.all.hits))})
+	if k, good := d.all.unrecognised(), d.all.successes(); share(k, good) > v.Unrecognised {
+		found = append(found, doubt{true, sentence("the classifier does not tell who answered: %s of %s good answers name no version", Count(k), Count(good))})
 	}
 	if t.hits < fewestValid {
 		return found
@@ -54,6 +56,36 @@ func (d *during) doubts() (found []doubt) {
 		found = append(found, doubt{false, sentence("the load generator fell short: %s of %s due requests were sent", Count(t.sent), Count(t.due))})
 	}
 	return found
+}
+
+// refused is how many answers without a version are 401 or 403, and which share of either arm's. A canary that alone
+// refuses us is a bad canary; what refuses everybody stands before both.
+func (d *during) refused() (anonymous uint64, base, canary Percentage) {
+	refusals := func(t *attack.Tally) uint64 {
+		if t == nil {
+			return 0
+		}
+		return t.Errors[attack.Unauthorized] + t.Errors[attack.Forbidden]
+	}
+	for _, t := range d.all.Unattributed {
+		anonymous += refusals(t)
+	}
+	of := func(version string) Percentage {
+		t := d.all.Arms[version]
+		return Percentage(float64(refusals(t)) / float64(max(hits(d.all.Answers, version), 1)))
+	}
+	return anonymous, of(d.target.Baseline), of(d.target.Canary)
+}
+
+// successes are the answers without an error, whoever gave them.
+func (t *totals) successes() (n uint64) {
+	for _, tally := range t.Arms {
+		n += tally.Hits - min(tally.Failed(), tally.Hits)
+	}
+	for _, tally := range t.Unattributed {
+		n += tally.Hits - min(tally.Failed(), tally.Hits)
+	}
+	return n
 }
 
 // unrecognised are the successes that name no version.

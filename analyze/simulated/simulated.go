@@ -93,8 +93,8 @@ func (c Canary) Windows() iter.Seq[attack.Window] {
 
 func (c Canary) hit(random *rand.Rand, at time.Duration) hit {
 	share := c.Share
-	if reached := float64(at-c.Arrives) / float64(max(c.Spread, 1)); reached < 1 {
-		share *= max(math.Floor(reached*hosts)/hosts, 0)
+	if at < c.Arrives+c.Spread {
+		share *= max(math.Floor(hosts*float64(at-c.Arrives)/float64(max(c.Spread, 1)))/hosts, 0)
 	}
 	v := c.Baseline
 	if random.Float64() < share {
@@ -113,20 +113,39 @@ func (c Canary) hit(random *rand.Rand, at time.Duration) hit {
 }
 
 func add(a *attack.Answers, h hit, at time.Duration) {
-	t := new(attack.Tally)
-	t.Hits, t.First, t.Last = 1, at+h.takes, at+h.takes
-	if h.status != "" {
-		t.Errors = map[attack.Class]uint64{h.status: 1}
-	} else {
-		t.Response.Add(h.takes)
-		t.Service.Add(h.takes)
-	}
+	var t *attack.Tally
 	switch {
 	case h.named:
-		a.Merge(attack.Answers{Arms: map[string]*attack.Tally{h.version.Name: t}})
+		t = tally(&a.Arms, h.version.Name)
 	case h.status == attack.Timeout:
-		a.Merge(attack.Answers{Unattributed: map[attack.Cause]*attack.Tally{attack.NoTimeout: t}})
+		t = tally(&a.Unattributed, attack.NoTimeout)
 	default:
-		a.Merge(attack.Answers{Unattributed: map[attack.Cause]*attack.Tally{attack.No5xx: t}})
+		t = tally(&a.Unattributed, attack.No5xx)
 	}
+	at += h.takes
+	if t.Hits == 0 || at < t.First {
+		t.First = at
+	}
+	t.Hits, t.Last = t.Hits+1, max(t.Last, at)
+	if h.status == "" {
+		t.Response.Add(h.takes)
+		t.Service.Add(h.takes)
+		return
+	}
+	if t.Errors == nil {
+		t.Errors = map[attack.Class]uint64{}
+	}
+	t.Errors[h.status]++
+}
+
+func tally[K comparable](of *map[K]*attack.Tally, key K) *attack.Tally {
+	if *of == nil {
+		*of = map[K]*attack.Tally{}
+	}
+	t := (*of)[key]
+	if t == nil {
+		t = new(attack.Tally)
+		(*of)[key] = t
+	}
+	return t
 }

@@ -4,8 +4,10 @@
 package strict
 
 import (
+	"bytes"
 	"encoding"
 	"fmt"
+	"io"
 	"reflect"
 	"sort"
 	"strings"
@@ -18,14 +20,31 @@ import (
 // their value, so defaults go in first. Errors read "FILE:LINE: ...", the first problem only.
 func Decode(file string, data []byte, into any) error {
 	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return fmt.Errorf("%s: %s", file, strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", " "), "yaml: "))
-	}
-	if doc.Kind == 0 {
+	in := yaml.NewDecoder(bytes.NewReader(data))
+	if err := in.Decode(&doc); err == io.EOF {
 		return nil // an empty document names nothing
+	} else if err != nil {
+		return located(file, err)
 	}
 	d := decoder{file}
+	var second yaml.Node
+	if err := in.Decode(&second); err == nil {
+		return d.errorf(&second, "a second document: want one")
+	} else if err != io.EOF {
+		return located(file, err)
+	}
 	return d.value(doc.Content[0], reflect.ValueOf(into).Elem(), "")
+}
+
+// located gives the parser's words the place where all others have it: it says "yaml: line 3: ...".
+func located(file string, err error) error {
+	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", " "), "yaml: ")
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		if line, what, ok := strings.Cut(rest, ": "); ok {
+			return fmt.Errorf("%s:%s: %s", file, line, what)
+		}
+	}
+	return fmt.Errorf("%s: %s", file, text)
 }
 
 type decoder struct{ file string }
@@ -80,7 +99,8 @@ func (d decoder) value(n *yaml.Node, v reflect.Value, path string) error {
 		v.SetString(n.Value) // 1 is as good a version as "1"
 		return nil
 	}
-	if err := n.Decode(v.Addr().Interface()); err != nil {
+	whole := v.CanInt() && v.Type() != reflect.TypeFor[time.Duration]() || v.CanUint()
+	if err := n.Decode(v.Addr().Interface()); err != nil || whole && n.ShortTag() != "!!int" { // 1.5 would be decoded as 1
 		return d.errorf(n, "%s: want %s, got %q", path, wanted(v), n.Value)
 	}
 	return nil
@@ -110,6 +130,9 @@ func (d decoder) entries(n *yaml.Node, v reflect.Value, path string) error {
 		k := reflect.New(v.Type().Key()).Elem()
 		if err := d.value(key, k, at); err != nil {
 			return err
+		}
+		if v.MapIndex(k).IsValid() {
+			return d.errorf(key, "key %q stands twice, spelt in two ways", key.Value)
 		}
 		item := reflect.New(v.Type().Elem()).Elem()
 		if err := d.value(value, item, at); err != nil {
@@ -167,25 +190,28 @@ func collect(v reflect.Value, into map[string]reflect.Value) {
 	}
 }
 
-// edits is the Levenshtein distance.
+// edits is how many letters to insert, drop, change or swap with the next make b of a.
 func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	var above, row []int
+	next := make([]int, len(b)+1)
+	for j := range next {
+		next[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		above, row, next = row, next, make([]int, len(b)+1)
+		next[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			cost := row[j]
 			if a[i] != b[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			next[j+1] = min(cost, next[j]+1, row[j+1]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], above[j-1]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return next[len(b)]
 }
 
 func kind(n *yaml.Node) string {
