@@ -129,7 +129,7 @@ func (c *clean) decide() {
 	all := e.baseline.errors + e.errors
 	if c.healthy && c.errors.Fail(all, e.all()) >= toFail {
 		c.outcome = Fail
-		c.why = sentence("%s of %s answers are errors, allowed %s.", Count(all), Count(e.all()), Share(float64(c.policy.Errors.Max)))
+		c.why = sentence("%s of %s answers are errors, allowed %s.", Count(all), Count(e.all()-e.pending), Share(float64(c.policy.Errors.Max)))
 		return
 	}
 	if c.current.n < c.fewest || c.test.Log(c.current.k, c.current.n) < c.needed() {

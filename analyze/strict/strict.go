@@ -17,7 +17,8 @@ import (
 )
 
 // Decode reads one YAML document into the struct that into points to. Fields that the document does not name keep
-// their value, so defaults go in first. Errors read "FILE:LINE: ...", the first problem only.
+// their value, so defaults go in first. Errors read "FILE:LINE: ...",
+// of what is no YAML "FILE: line LINE: ...", the first problem only.
 func Decode(file string, data []byte, into any) error {
 	var doc yaml.Node
 	in := yaml.NewDecoder(bytes.NewReader(data))
@@ -36,15 +37,9 @@ func Decode(file string, data []byte, into any) error {
 	return d.value(doc.Content[0], reflect.ValueOf(into).Elem(), "")
 }
 
-// located gives the parser's words the place where all others have it: it says "yaml: line 3: ...".
+// located says where, in the parser's words: "FILE: line 3: ...".
 func located(file string, err error) error {
-	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", " "), "yaml: ")
-	if rest, ok := strings.CutPrefix(text, "line "); ok {
-		if line, what, ok := strings.Cut(rest, ": "); ok {
-			return fmt.Errorf("%s:%s: %s", file, line, what)
-		}
-	}
-	return fmt.Errorf("%s: %s", file, text)
+	return fmt.Errorf("%s: %s", file, strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", " "), "yaml: "))
 }
 
 type decoder struct{ file string }

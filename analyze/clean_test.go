@@ -1,0 +1,195 @@
+package analyze_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"coalmine/analyze"
+	"coalmine/analyze/simulated"
+	"coalmine/attack"
+)
+
+// answer adds answers of a version to a window.
+func answer(w *attack.Window, version string, n uint64) {
+	t := &attack.Tally{Hits: n, First: w.Start, Last: w.Start}
+	t.Response.AddBin(3000, n)
+	t.Service.AddBin(3000, n)
+	w.Merge(attack.Answers{Arms: map[string]*attack.Tally{version: t}})
+	w.Due, w.Sent, w.Hits = w.Due+n, w.Sent+n, w.Hits+n
+}
+
+// moves takes answers out of a window into pending.
+func moves(w *attack.Window, version string, n uint64) {
+	w.Pending += n
+	w.Due += n
+	w.Sent += n
+}
+
+func late(w *attack.Window, index int64, version string, n uint64) {
+	t := &attack.Tally{Hits: n, First: w.Start, Last: w.Start}
+	t.Response.AddBin(6000, n)
+	w.Late = append(w.Late, attack.Late{Index: index, Answers: attack.Answers{Arms: map[string]*attack.Tally{version: t}}})
+}
+
+func TestBefore(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*simulated.Canary)
+		each   func(*attack.Window)
+		want   analyze.Outcome
+		words  string
+		hits   uint64 // at most
+	}{
+		{"healthy", nil, nil, analyze.Pass, "all of version 1", 2500},
+		{"one answer of the canary", nil, func(w *attack.Window) {
+			if w.Index == 7 {
+				answer(w, "2", 1)
+			}
+		}, analyze.Fail, "1 answer came from version 2; only version 1 may answer here", 900},
+		{"one late answer of the canary", nil, func(w *attack.Window) {
+			if w.Index == 7 {
+				moves(w, "2", 1)
+			} else if w.Index == 12 {
+				late(w, 7, "2", 1)
+			}
+		}, analyze.Fail, "version 2", 1400},
+		{"failing", func(c *simulated.Canary) { c.Baseline.Errors = 0.05 }, nil, analyze.Fail, "errors, allowed 1.00 %", 2500},
+		{"another version", func(c *simulated.Canary) { c.Baseline.Name = "3" }, nil, analyze.Fail, "version 3", 200},
+		{"nobody", func(c *simulated.Canary) { c.Baseline.Hang = 1 }, nil, analyze.Fail, "of 200 answers are errors", 60_000},
+		{"no version", func(c *simulated.Canary) { c.Baseline.Anonymous = 0.02 }, nil, analyze.Fail, "errors", 60_000},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := policy(nil)
+			s := begin(t, &p)
+			c := alone("1", 1)
+			if tc.change != nil {
+				tc.change(&c)
+			}
+			s.traffic(c, analyze.Before, 20*time.Second, tc.each, "stage", "prod", "expect", "1")
+			got := s.judge.Outcome()
+			a := s.finish("verdict")
+			phase := a.Phases[0]
+			if got != tc.want || phase.Outcome != tc.want || !strings.Contains(phase.Sentence, tc.words) || phase.Hits > tc.hits {
+				t.Errorf("%s after %d: %s; want %s, %q", got, phase.Hits, phase.Sentence, tc.want, tc.words)
+			}
+			if a.Conclusion.Verdict != analyze.Inconclusive || (tc.want == analyze.Pass) != (len(a.Conclusion.Void) == 0) {
+				t.Errorf("a run that never came to its canary: %s %q", a.Conclusion.Verdict, a.Conclusion.Void)
+			}
+		})
+	}
+}
+
+// The bound that the before phase suggests is the same live and replayed, whatever comes after it.
+func TestBeforeElsewhere(t *testing.T) {
+	p := policy(nil)
+	s := begin(t, &p)
+	s.traffic(alone("1", 1), analyze.Before, 20*time.Second, nil, "stage", "prod", "expect", "1")
+	s.traffic(alone("9", 2), analyze.Before+"/staging", 20*time.Second, nil, "stage", "staging", "expect", "2")
+	a := s.finish("verdict")
+	if a.Phases[0].Outcome != analyze.Pass || a.Phases[1].Outcome != analyze.Fail || len(a.Conclusion.Void) != 1 || !strings.Contains(a.Conclusion.Void[0], "stage staging before the canary") {
+		t.Errorf("%s, %s: %q", a.Phases[0].Outcome, a.Phases[1].Outcome, a.Conclusion.Void)
+	}
+	if a.Header.Policy.Latency.Max[0.99] == 0 || p.Latency.Max != nil {
+		t.Errorf("learned %v; the caller's policy has %v", a.Header.Policy.Latency.Max, p.Latency.Max)
+	}
+}
+
+// After a promote the canary alone must answer. Stragglers before the settle deadline begin the count again, later ones
+// fail; what counts is when a request was due, not when its answer came.
+func TestAfter(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		each  func(*attack.Window)
+		want  analyze.Outcome
+		words string
+		least uint64 // hits of the phase
+		most  uint64
+	}{
+		{"clean", func(w *attack.Window) {}, analyze.Pass, "all of version 2", 500, 1000},
+		{"stragglers in time", func(w *attack.Window) {
+			if w.Index < 10 {
+				answer(w, "1", 5)
+			}
+		}, analyze.Pass, "50 answers of another version before that", 2000, 4000},
+		{"a straggler that comes late", func(w *attack.Window) {
+			switch w.Index {
+			case 1:
+				moves(w, "1", 1)
+			case 5:
+				late(w, 1, "1", 1)
+			}
+		}, analyze.Pass, "1 answer of another version before that", 1100, 2000},
+		{"due in time, answered after the deadline", func(w *attack.Window) {
+			if w.Index < 28 {
+				answer(w, "1", 1)
+			}
+			switch w.Index {
+			case 25:
+				moves(w, "1", 3)
+			case 33:
+				late(w, 25, "1", 3)
+			}
+		}, analyze.Pass, "31 answers of another version before that", 3000, 6000},
+		{"stragglers after the deadline", func(w *attack.Window) {
+			answer(w, "1", 1)
+		}, analyze.Fail, "version 1 still answers", 3000, 3300},
+		{"a third version", func(w *attack.Window) {
+			if w.Index == 3 {
+				answer(w, "3", 1)
+			}
+		}, analyze.Fail, "1 answer came from version 3", 400, 402},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := policy(nil)
+			s := begin(t, &p)
+			s.traffic(alone("2", 5), analyze.After, 20*time.Second, tc.each, "stage", "prod", "expect", "2", "absent", "1")
+			a := s.finish("verdict")
+			phase := a.Phases[0]
+			if phase.Outcome != tc.want || a.After != tc.want || !strings.Contains(phase.Sentence, tc.words) || phase.Hits < tc.least || phase.Hits > tc.most {
+				t.Errorf("%s after %d: %s; want %s after %d to %d, %q", phase.Outcome, phase.Hits, phase.Sentence, tc.want, tc.least, tc.most, tc.words)
+			}
+		})
+	}
+}
+
+// A run after a straggler begins empty: hits that were pending before it prove nothing of what comes after.
+func TestAfterRestart(t *testing.T) {
+	p := policy(func(p *analyze.Policy) { p.Settle = analyze.Duration(30 * time.Second) })
+	s := begin(t, &p)
+	c := alone("2", 5)
+	passed := false
+	// Every hit is pending but one a window; the late answers are all of windows before the last straggler.
+	s.traffic(c, analyze.After, 5*time.Second, func(w *attack.Window) {
+		i := w.Index
+		*w = attack.Window{Phase: w.Phase, Index: i, Start: w.Start, Length: w.Length}
+		answer(w, "2", 1)
+		moves(w, "2", 99)
+		switch {
+		case i == 10:
+			answer(w, "1", 1)
+		case i > 10 && i <= 20:
+			late(w, i-11, "2", 99)
+		}
+	}, "expect", "2", "absent", "1")
+	if passed = s.judge.Outcome() == analyze.Pass; passed {
+		t.Errorf("passed on answers from before the last straggler: %s", s.judge.Analysis().Phases[0].Sentence)
+	}
+}
+
+// After a rollback the old version alone must answer; its health is not the release's business.
+func TestAfterRollback(t *testing.T) {
+	p := policy(nil)
+	s := begin(t, &p)
+	c := alone("1", 5)
+	c.Baseline.Errors = 0.05
+	s.traffic(c, analyze.After, 20*time.Second, func(w *attack.Window) {
+		if w.Index < 5 {
+			answer(w, "2", 3)
+			answer(w, "3", 1)
+		}
+	}, "stage", "prod", "expect", "1", "absent", "2")
+	if a := s.finish("verdict"); a.After != analyze.Pass {
+		t.Errorf("%s: %s", a.After, a.Phases[0].Sentence)
+	}
+}
