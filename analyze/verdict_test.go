@@ -141,7 +141,9 @@ func becomes(w *attack.Window, cause attack.Cause, class attack.Class, every int
 }
 
 func TestValidity(t *testing.T) {
-	lateGenerator := func(_ *story, w *attack.Window) { w.Wake = attack.Histogram{{Bin: attack.Bins - 1, Count: w.Sent / 10}} }
+	lateGenerator := func(_ *story, w *attack.Window) {
+		w.Wake = attack.Histogram{{Bin: attack.Bins - 1, Count: w.Sent / 10}}
+	}
 	const inconclusive = analyze.Inconclusive
 	for _, tc := range []struct {
 		name    string

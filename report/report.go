@@ -60,7 +60,10 @@ func traffic(a analyze.Analysis) measured {
 // Line is the one greppable sentence that a run ends with.
 func Line(a analyze.Analysis) string {
 	c, t := a.Conclusion, a.Header.Target
-	line := fmt.Sprintf("coalmine: %s v%s over v%s, %s requests, %s", c.Verdict, t.Canary, t.Baseline, analyze.Count(c.Requests), elapsed(a))
+	if a.Header.Policy == nil {
+		return visible(fmt.Sprintf("coalmine: %s, %s%s", answers(a), elapsed(a), ended(a)))
+	}
+	line := fmt.Sprintf("coalmine: %s %s over %s, %s requests, %s", c.Verdict, name(t.Canary), name(t.Baseline), analyze.Count(c.Requests), elapsed(a))
 	culprit := checkNamed(a, c.Culprit)
 	switch {
 	case c.Verdict == analyze.Promote && culprit != nil:
@@ -78,7 +81,32 @@ func Line(a analyze.Analysis) string {
 			line += fmt.Sprintf(" (traffic after: %s)", a.After)
 		}
 	}
-	return line
+	return visible(line + ended(a))
+}
+
+// ended is how the run ended, if not as it should.
+func ended(a analyze.Analysis) string {
+	switch a.End.Reason {
+	case "interrupted":
+		return ", interrupted"
+	case "crashed":
+		return ", the run file has no end"
+	case "error":
+		return ", error: " + a.End.Error
+	}
+	return ""
+}
+
+// answers are all hits, and how many of them are errors.
+func answers(a analyze.Analysis) string {
+	var hits, errors uint64
+	for _, phase := range a.Phases {
+		hits += phase.Hits
+		for _, arm := range phase.Arms {
+			errors += arm.Errors
+		}
+	}
+	return fmt.Sprintf("%s requests, %s errors", analyze.Count(hits), analyze.Count(errors))
 }
 
 // short is a check in a few words: its number and its limit.
@@ -88,9 +116,9 @@ func short(c analyze.Check) string {
 		number = c.Proven.High
 	}
 	if number == nil {
-		return c.Name
+		return shorten(c.Name, 60)
 	}
-	return fmt.Sprintf("%s %s (limit %s)", c.Name, c.Format(*number), limit(c))
+	return fmt.Sprintf("%s %s (limit %s)", shorten(c.Name, 60), c.Format(*number), limit(c))
 }
 
 func limit(c analyze.Check) string {
@@ -131,9 +159,9 @@ func Progress(a analyze.Analysis) string {
 		return ""
 	}
 	phase := a.Phases[len(a.Phases)-1]
-	line := fmt.Sprintf("%-14s %6s %s answers", phase.Name, elapsed(a), analyze.Count(phase.Hits))
+	line := fmt.Sprintf("%-14s %6s %s answers", visible(phase.Name), elapsed(a), analyze.Count(phase.Hits))
 	for _, arm := range phase.Arms {
-		line += fmt.Sprintf(" | %s %.1f %%", arm.Name, arm.Share*100)
+		line += fmt.Sprintf(" | %s %.1f %%", shorten(visible(arm.Name), 24), arm.Share*100)
 		if arm.Errors > 0 {
 			line += fmt.Sprintf(" %s err", analyze.Count(arm.Errors))
 		}

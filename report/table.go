@@ -74,19 +74,26 @@ func (p *page) wrap(label, text string) {
 	if text == "" {
 		return
 	}
+	label = shorten(visible(label), width/2)
+	if strings.HasSuffix(label, "...") {
+		label += ": "
+	}
 	indent := strings.Repeat(" ", min(len(label), 4))
-	line := label
-	empty := true
+	line, empty := label, true
+	const glue = "\x00" // no line begins with a unit
+	text = strings.NewReplacer(" %", glue+"%", " pp", glue+"pp").Replace(visible(text))
 	for _, word := range strings.Fields(text) {
-		if !empty && len([]rune(line))+1+len([]rune(word)) > width {
-			p.line(line)
-			line, empty = indent, true
+		word = strings.ReplaceAll(word, glue, " ")
+		for _, part := range broken(word, width-4) {
+			if columns(line)+1+columns(part) > width {
+				p.line(strings.TrimRight(line, " "))
+				line, empty = indent, true
+			}
+			if !empty {
+				line += " "
+			}
+			line, empty = line+part, false
 		}
-		if !empty {
-			line += " "
-		}
-		line += word
-		empty = false
 	}
 	p.line(line)
 }
@@ -95,6 +102,7 @@ func (p *page) table(header []string, rows [][]string, left ...int) {
 	if p.err != nil {
 		return
 	}
+	fit(header, rows)
 	align := make([]tw.Align, len(header))
 	for i := range align {
 		align[i] = tw.AlignRight
@@ -134,12 +142,15 @@ func (p *page) arms(phase analyze.Phase) {
 		if arm.Role != name {
 			name += " " + arm.Role
 		}
-		share := fmt.Sprintf("%.1f (%.1f-%.1f)", arm.Share*100, arm.ShareLow*100, arm.ShareHigh*100)
+		share := "-"
+		if arm.ShareHigh > 0 {
+			share = fmt.Sprintf("%.1f (%.1f-%.1f)", arm.Share*100, arm.ShareLow*100, arm.ShareHigh*100)
+		}
 		configured := "-"
 		if arm.Configured != nil {
 			configured = fmt.Sprintf("%.4g", *arm.Configured*100)
 		}
-		rows = append(rows, []string{name, analyze.Count(arm.Hits), share, configured, analyze.Count(arm.Errors),
+		rows = append(rows, []string{name, count(arm.Hits), share, configured, count(arm.Errors),
 			latency(arm.P50.Seconds()), latency(arm.P95.Seconds()), latency(arm.P99.Seconds())})
 	}
 	p.table([]string{"version", "hits", "share %", "conf.", "errors", "p50", "p95", "p99"}, rows, 0)
@@ -159,6 +170,14 @@ func pairs(counts map[string]uint64) string {
 		out = append(out, fmt.Sprintf("%s %s", key, analyze.Count(counts[key])))
 	}
 	return strings.Join(out, ", ")
+}
+
+// count writes what is too long for a column in millions.
+func count(n uint64) string {
+	if n < 1e7 {
+		return analyze.Count(n)
+	}
+	return fmt.Sprintf("%.4gM", float64(n)/1e6)
 }
 
 // latency writes milliseconds in a few characters.
@@ -203,6 +222,9 @@ func (p *page) propagation(t analyze.Propagation) {
 			parts = append(parts, "split settled by "+analyze.Short(*t.Armed-*t.Changed))
 		}
 	}
+	if t.Armed == nil && t.Judged != nil {
+		p.wrap("", "The split did not come near its configured share: judging began at the end of settle.")
+	}
 	if len(parts) > 0 {
 		p.wrap("", "Since the canary was created: "+strings.Join(parts, ", ")+".")
 	}
@@ -228,8 +250,11 @@ func (p *page) checks(checks []analyze.Check) {
 func proven(c analyze.Check) string {
 	low, high := c.Proven.Low, c.Proven.High
 	switch {
-	case low != nil && high != nil && c.Unit == analyze.UnitShare && *low > 0 && *high < 1:
-		return fmt.Sprintf("%.1f-%.1f %%", *low*100, *high*100)
+	case low != nil && high != nil && c.Limit.Low != nil:
+		if *low <= 0 && *high >= 1 {
+			return "-"
+		}
+		return fmt.Sprintf("%.3g-%.3g %%", *low*100, *high*100)
 	case low != nil && c.Outcome == analyze.Fail:
 		return ">= " + c.Format(*low)
 	case high != nil && (c.Unit != analyze.UnitShare || *high < 1):
@@ -290,26 +315,36 @@ func (p *page) others(a analyze.Analysis) {
 		p.table([]string{"phase", "stage", "expected", "answered", "outcome", "hits", "errors", "p95"}, rows, 0, 1)
 	}
 	for _, phase := range a.Phases {
-		if phase.Name != analyze.During && phase.Outcome == analyze.Fail {
-			p.wrap("- ", fmt.Sprintf("%s, stage %s: %s", phase.Name, phase.Stage, phase.Sentence))
+		if phase.Name != analyze.During && phase.Outcome != analyze.Pass && phase.Sentence != "" {
+			p.wrap(mark[phase.Outcome]+" ", fmt.Sprintf("%s, stage %s: %s", phase.Name, phase.Stage, phase.Sentence))
 		}
 	}
 	t := a.Propagation
 	if t.Acted != nil {
 		text := "Stage " + a.Action
-		if t.Straggler != nil && *t.Straggler > *t.Acted {
+		switch {
+		case t.Straggler != nil && *t.Straggler > *t.Acted:
 			text += ", last answer of the other version " + analyze.Short(*t.Straggler-*t.Acted) + " later"
-		} else {
+		case answeredAfter(a):
 			text += ", no answer of the other version after it"
+		default:
+			text += ", and no traffic asked whether it took"
 		}
 		p.wrap("", text+".")
 	}
 }
 
+// answeredAfter reports that somebody looked.
+func answeredAfter(a analyze.Analysis) bool {
+	return slices.ContainsFunc(a.Phases, func(p analyze.Phase) bool {
+		return (p.Name == analyze.After || strings.HasPrefix(p.Name, analyze.After+"/")) && p.Hits > 0
+	})
+}
+
 func (p *page) ending(a analyze.Analysis) {
 	switch a.End.Reason {
 	case "interrupted":
-		p.wrap("", "Interrupted before its end.")
+		p.wrap("", "Interrupted.")
 	case "crashed":
 		p.wrap("", "The run file has no end: the run crashed, or still goes on.")
 	case "error":
