@@ -123,7 +123,7 @@ func (d *during) arm() {
 			err = problem
 		}
 	}
-	d.split, err = newSplitCheck(p, t.Share(), d.levels, d.arming.start, max(d.arming.settle, d.arming.start))
+	d.split, err = newSplitCheck(p, t.Share(), d.levels, max(d.arming.settle, d.arming.start))
 	keep(d.split, err)
 
 	known := attack.Histogram(nil)

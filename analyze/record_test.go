@@ -48,7 +48,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	p := policy(nil)
 	w := attack.Window{Phase: analyze.During, Index: 3, Start: 3 * attack.WindowLength, Length: attack.WindowLength}
 	answer(&w, "1", 5)
-	moves(&w, "2", 2)
+	moves(&w, 2)
 	late(&w, 1, "2", 1)
 	w.Turns = attack.Turns{Same: 1, Switched: 2}
 	w.Wake.AddBin(7, 3)

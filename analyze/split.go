@@ -11,18 +11,18 @@ import (
 // from host to host, neither side may rest on the transition: each e-process is the least over all starts between
 // arming and settle, so there is no word on the split before settle.
 type splitCheck struct {
-	test           sequential.Split
-	share, margin  float64
-	alpha          float64
-	first, settled int64 // windows: of the first start, of the last
-	starts         []sequential.SplitCount
-	windows        []int64 // of the starts
-	rest           sequential.SplitCount
+	test          sequential.Split
+	share, margin float64
+	alpha         float64
+	settled       int64 // window of the last start
+	starts        []sequential.SplitCount
+	windows       []int64 // of the starts
+	rest          sequential.SplitCount
 }
 
-func newSplitCheck(p Policy, share float64, l sequential.Levels, first, settled int64) (*splitCheck, error) {
+func newSplitCheck(p Policy, share float64, l sequential.Levels, settled int64) (*splitCheck, error) {
 	test, err := sequential.NewSplit(share, p.MarginShare(), l)
-	return &splitCheck{test: test, share: share, margin: p.MarginShare(), alpha: p.Alpha, first: first, settled: settled}, err
+	return &splitCheck{test: test, share: share, margin: p.MarginShare(), alpha: p.Alpha, settled: settled}, err
 }
 
 func (c *splitCheck) add(w *attack.Window, canary uint64) {
