@@ -85,11 +85,14 @@ func TestArmingNeed(t *testing.T) {
 }
 
 func TestFailWeights(t *testing.T) {
-	all := func(groups ...group) (r []reading) {
-		for _, g := range groups {
-			r = append(r, reading{check: fake{g}})
+	all := func(of ...group) (r []reading) {
+		var members [groups]int
+		for _, g := range of {
+			members[g]++
 		}
-		weigh(r)
+		for _, g := range of {
+			r = append(r, reading{check: fake{g}, weight: weights(members)[g] / float64(members[g])})
+		}
 		return r
 	}
 	sum := func(r []reading) (total float64) {
@@ -102,6 +105,12 @@ func TestFailWeights(t *testing.T) {
 	for i, want := range []float64{.15, .15, 0, .05, .30, 0, .05, .30} {
 		if got := whole[i].weight; got < want-1e-12 || got > want+1e-12 {
 			t.Errorf("check %d weighs %v, want %v", i, got, want)
+		}
+	}
+	risen := all(stageErrors, stageAgainstBefore, split, canaryErrors, relativeErrors, interference, canaryLatency, relativeLatency)
+	for i, want := range []float64{.10, .05, .15, .05, .30, 0, .05, .30} {
+		if got := risen[i].weight; got < want-1e-12 || got > want+1e-12 {
+			t.Errorf("with a before phase check %d weighs %v, want %v", i, got, want)
 		}
 	}
 	some := all(stageErrors, split, relativeErrors, relativeLatency, relativeLatency, canaryErrors) // no absolute latency

@@ -12,16 +12,38 @@ import (
 type group int8
 
 const (
-	guard           group = iota // no part in it: proves something about the surroundings, at beta on its own
-	relativeErrors               // .30
-	relativeLatency              // .30
-	split                        // .15
-	stageErrors                  // .15
-	canaryErrors                 // .05
-	canaryLatency                // .05
+	guard              group = iota // no part in it: proves, at beta on its own, that the baseline is out of bounds
+	interference                    // no part either: proves that the baseline is worse than before the canary
+	relativeErrors                  // .30
+	relativeLatency                 // .30
+	split                           // .15
+	stageErrors                     // .15, of which a third goes to stageAgainstBefore where that runs
+	stageAgainstBefore              //
+	canaryErrors                    // .05
+	canaryLatency                   // .05
+	groups
 )
 
-var groupWeight = [...]float64{relativeErrors: .30, relativeLatency: .30, split: .15, stageErrors: .15, canaryErrors: .05, canaryLatency: .05}
+var groupWeight = [groups]float64{relativeErrors: .30, relativeLatency: .30, split: .15, stageErrors: .15, canaryErrors: .05, canaryLatency: .05}
+
+// weights are those of the groups that have members; guards have none.
+func weights(members [groups]int) (w [groups]float64) {
+	w = groupWeight
+	if members[stageAgainstBefore] > 0 {
+		w[stageErrors], w[stageAgainstBefore] = w[stageErrors]*2/3, w[stageErrors]/3
+	}
+	total := 0.0
+	for g, n := range members {
+		if n == 0 {
+			w[g] = 0
+		}
+		total += w[g]
+	}
+	for g := range w {
+		w[g] /= max(total, 1e-9)
+	}
+	return w
+}
 
 // check is one anytime-valid test of the release. It keeps nothing of the evidence but what it cannot do without.
 type check interface {
@@ -39,30 +61,11 @@ type reading struct {
 	weight     float64 // in the FAIL rule; 0 of a guard
 }
 
-// weigh gives each reading its weight.
-func weigh(readings []reading) {
-	var members [len(groupWeight)]int
-	for _, r := range readings {
-		members[r.check.group()]++
-	}
-	total := 0.0
-	for g, n := range members {
-		if n > 0 {
-			total += groupWeight[g]
-		}
-	}
-	for i, r := range readings {
-		if g := r.check.group(); g != guard {
-			readings[i].weight = groupWeight[g] / float64(members[g]) / total
-		}
-	}
-}
-
-// failing is the log of the weighted mean, and the reading that carries most of it. Without latency, the latency
-// checks stand at 0 to 1: they keep their weight and carry nothing.
+// failing is the log of the weighted mean, and the reading that carries most of it. A check that has not begun stands at
+// 1 to 1. Without latency, the latency checks stand at 0 to 1: they keep their weight and carry nothing.
 func failing(readings []reading, latency bool) (logE float64, culprit reading) {
 	var logs, weights []float64
-	most := math.Inf(-1)
+	left, most := 1.0, math.Inf(-1)
 	for _, r := range readings {
 		if r.weight == 0 {
 			continue
@@ -71,12 +74,13 @@ func failing(readings []reading, latency bool) (logE float64, culprit reading) {
 			r.fail = math.Inf(-1)
 		}
 		logs, weights = append(logs, r.fail), append(weights, r.weight)
+		left -= r.weight
 		if part := math.Log(r.weight) + r.fail; part > most {
 			most, culprit = part, r
 		}
 	}
-	if len(logs) == 0 {
-		return 0, culprit
+	if left > 1e-9 {
+		logs, weights = append(logs, 0), append(weights, left)
 	}
 	return sequential.LogWeightedMean(logs, weights), culprit
 }

@@ -138,6 +138,9 @@ func (c *clean) decide() {
 	if c.healthy && c.errors.Pass(all+e.pending, e.all()) < -math.Log(c.policy.Alpha) {
 		return
 	}
+	if c.healthy && c.generatorLate(c.policy.Validity) != "" {
+		return // what was sent late says nothing of the target's speed, and is nothing to learn from
+	}
 	if slow, q := c.slow(&e); slow != Pass {
 		if slow == Fail {
 			c.outcome = Fail
@@ -156,7 +159,15 @@ func (c *clean) decide() {
 	}
 }
 
-// slow holds the expected version to the absolute latency bounds, after a promote.
+// undecided says what is missing.
+func (c *clean) undecided() string {
+	if late := c.generatorLate(c.policy.Validity); c.healthy && late != "" {
+		return late
+	}
+	return sentence("%s of version %s are too few to go on", plural(hits(c.Answers, c.expect), "answer", "answers"), c.expect)
+}
+
+// slow holds the expected version to the absolute latency bounds.
 func (c *clean) slow(e *evidence) (Outcome, Quantile) {
 	if !c.healthy {
 		return Pass, 0

@@ -54,6 +54,11 @@ func TestBefore(t *testing.T) {
 				late(w, 7, "2", 1)
 			}
 		}, analyze.Fail, "version 2", 1400},
+		{"late generator", func(c *simulated.Canary) { c.Baseline.Median *= 500 }, func(w *attack.Window) {
+			w.Wake = nil
+			w.Wake.Add(2 * time.Second)
+			w.Wake.AddBin(attack.BinOf(2*time.Second), w.Sent-1)
+		}, analyze.Undecided, "load generator was late", 60_000},
 		{"failing", func(c *simulated.Canary) { c.Baseline.Errors = 0.05 }, nil, analyze.Fail, "errors, allowed 1.00 %", 2500},
 		{"another version", func(c *simulated.Canary) { c.Baseline.Name = "3" }, nil, analyze.Fail, "version 3", 200},
 		{"nobody", func(c *simulated.Canary) { c.Baseline.Hang = 1 }, nil, analyze.Fail, "of 200 answers are errors", 60_000},

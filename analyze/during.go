@@ -51,8 +51,26 @@ func newDuring(p Policy, t Target, l sequential.Levels, before *totals, begin, t
 		stage: &wholeStage{test: stage, horizon: horizon, limit: float64(p.Errors.Max), by: map[string]uint64{}}}
 	d.change(begin)
 	d.arming.from(begin, time.Duration(p.Settle)) // a canary that is live already; a deployment moves it
-	d.checks = []check{d.stage}
-	return d, nil
+	return d, d.beforeArming()
+}
+
+// beforeArming makes the checks that are judged from the first change on: a canary that is dead gives no first answer
+// that could arm the others. They have a FAIL side only.
+func (d *during) beforeArming() error {
+	p, share := d.policy, d.target.Share()
+	bound, err := sequential.NewBound(float64(p.Errors.Max), d.levels)
+	if err != nil {
+		return err
+	}
+	d.checks = []check{d.stage, earlyErrors{armErrors{test: bound, limit: float64(p.Errors.Max), version: d.target.Canary, canary: true}, &d.all, d.target}}
+	if d.before != nil {
+		rise, err := newStageRise(share, p.Errors.Margin/100, d.before, d.stage, d.levels)
+		if err != nil {
+			return err
+		}
+		d.checks = append(d.checks, rise)
+	}
+	return nil
 }
 
 // change says that the first change is made now: from here on the canary may answer.
@@ -150,6 +168,13 @@ func (d *during) arm() {
 	for _, q := range p.sortedMargin() {
 		keep(newLatencyDifference(q, p.Latency.Margin[q], known, d.levels))
 	}
+	if d.before != nil {
+		was := d.before.evidence(t.Baseline, "")
+		keep(newInterferingErrors(p.Errors.Margin/100, was, d.levels))
+		for _, q := range p.sortedMargin() {
+			keep(newInterferingLatency(q, p.Latency.Margin[q], was, d.levels))
+		}
+	}
 	if err != nil { // Validate lets no such policy through; should one come, nothing is promoted
 		d.conclude(d.all.to, Inconclusive, err.Error())
 	}
@@ -171,12 +196,23 @@ func (d *during) readings() []reading {
 		readings[i].check = c
 		readings[i].pass, readings[i].fail = c.look(&e)
 	}
-	if d.split != nil {
-		weigh(readings)
-	} else {
-		readings[0].weight = groupWeight[stageErrors] // the least it can be: the others only share what is left out
-	}
+	d.weigh(readings)
 	return readings
+}
+
+// weigh gives each reading its weight in the whole set of the policy's checks, whether they have begun or not.
+func (d *during) weigh(readings []reading) {
+	p := d.policy
+	members := [groups]int{relativeErrors: 1, split: 1, stageErrors: 1, canaryErrors: 2,
+		relativeLatency: len(p.Latency.Margin), canaryLatency: len(p.Latency.Max)}
+	if d.before != nil {
+		members[stageAgainstBefore] = 1
+	}
+	w := weights(members)
+	for i, r := range readings {
+		g := r.check.group()
+		readings[i].weight = w[g] / float64(max(members[g], 1))
+	}
 }
 
 // look decides if it can, failure first.
@@ -190,16 +226,21 @@ func (d *during) look(now time.Duration) (decided bool) {
 		return d.reject(now, foreign.Name, foreign.Sentence, "One such answer is proof.")
 	}
 	for _, r := range d.last {
-		if r.check.group() == guard && r.fail >= toFail {
+		if r.fail < toFail {
+			continue
+		}
+		switch r.check.group() {
+		case guard:
 			return d.conclude(now, Inconclusive, append(void, "the baseline itself is out of bounds: "+unstopped(d.explain(r, Fail).Sentence))...)
+		case interference:
+			if len(void) == 0 { // a generator that is late makes everything look slower than before
+				return d.conclude(now, Inconclusive, "both versions are worse than before the canary: "+unstopped(d.explain(r, Fail).Sentence))
+			}
 		}
 	}
 	logE, culprit := failing(d.last, len(void) == 0) // a generator that is late is no slow canary
-	if d.split == nil {
-		logE = sequential.LogWeightedMean([]float64{d.last[0].fail, 0}, []float64{d.last[0].weight, 1 - d.last[0].weight})
-	}
 	if logE >= toFail && !final {
-		if culprit.check.group() != stageErrors || d.baselineSound() {
+		if d.canarysDoing(culprit.check) {
 			return d.reject(now, culprit.check.name(), d.explain(culprit, Fail).Sentence,
 				sentence("If everything were within bounds, a result this bad would come up at most once in %s runs.", Count(uint64(math.Round(1/d.policy.Beta)))))
 		}
@@ -224,6 +265,17 @@ func (d *during) look(now time.Duration) (decided bool) {
 	d.conclusion.Culprit = weakest.check.name()
 	d.conclusion.Sentence = sentence("PROMOTE. Had any one of these bounds been broken during this run, a result this good would have come up at most once in %s runs, however often we looked.",
 		Count(uint64(math.Round(1/d.policy.Alpha))))
+	return true
+}
+
+// canarysDoing reports whether what the check proves can be laid at the canary's door.
+func (d *during) canarysDoing(c check) bool {
+	switch c := c.(type) {
+	case *wholeStage:
+		return d.baselineSound()
+	case stageRise:
+		return c.clean() && d.baselineSound()
+	}
 	return true
 }
 
@@ -307,7 +359,7 @@ func roundUp(x float64) uint64 {
 func (d *during) explain(r reading, o Outcome) Check {
 	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
 	c := r.check.explain(&e, o, r)
-	c.Name, c.Outcome, c.Guard = r.check.name(), o, r.check.group() == guard
+	c.Name, c.Outcome, c.Guard = r.check.name(), o, r.check.group() <= interference
 	c.Evidence, c.Needed = sixDigits(times(r.pass)), 1/d.policy.Alpha
 	if o == Fail || !r.check.passes() {
 		c.Evidence, c.Needed = sixDigits(times(r.fail)), 1/d.policy.Beta
@@ -336,7 +388,11 @@ func (d *during) outcome(r reading) Outcome {
 // report explains every check, those that have not begun included in words.
 func (d *during) report() (checks []Check) {
 	for _, r := range d.last {
-		checks = append(checks, d.explain(r, d.outcome(r)))
+		o := d.outcome(r)
+		if _, early := r.check.(earlyErrors); early && o != Fail && d.split != nil {
+			continue // the same question is asked below, of what was judged
+		}
+		checks = append(checks, d.explain(r, o))
 	}
 	checks = append(checks, foreignCheck(&d.all, d.target.Baseline, d.target.Canary))
 	void, _ := sentences(d.doubts())

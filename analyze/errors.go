@@ -92,6 +92,32 @@ func nameless(e *evidence) string {
 	return strings.Join(parts, " and ")
 }
 
+// earlyErrors is the FAIL side of armErrors for the canary from its creation on: how often its own answers are errors
+// does not depend on how far the change has come. A canary that answers nothing but 4xx would otherwise trip the
+// breaker before anything is judged.
+type earlyErrors struct {
+	armErrors
+	all *totals
+	of  Target
+}
+
+func (c earlyErrors) name() string { return "errors " + c.version + " early" }
+func (c earlyErrors) passes() bool { return false }
+
+func (c earlyErrors) look(*evidence) (pass, fail float64) {
+	e := c.all.evidence(c.of.Baseline, c.of.Canary)
+	_, fail = c.armErrors.look(&e)
+	return 0, fail
+}
+
+func (c earlyErrors) explain(_ *evidence, o Outcome, r reading) Check {
+	e := c.all.evidence(c.of.Baseline, c.of.Canary)
+	out := c.armErrors.explain(&e, o, r)
+	out.Proven.High = nil
+	out.Sentence = sentence("Since its creation: canary errors %s of %s, allowed %s.", Count(e.canary.errors), Count(e.canary.hits), Share(c.limit))
+	return out
+}
+
 // errorDifference asks whether the canary fails more often than the baseline (statistics.md 2.4): a difference of
 // shares, so that a baseline without errors is no obstacle.
 type errorDifference struct {

@@ -269,7 +269,7 @@ func (j *Judge) Conclude() Conclusion {
 		c.At = failed.end
 		c.Void = []string{sentence("stage %s before the canary: %s", failed.stage, failed.clean.why)}
 		if failed.clean.outcome == Undecided {
-			c.Void = []string{sentence("stage %s before the canary: too few answers of version %s to go on", failed.stage, failed.expect)}
+			c.Void = []string{sentence("stage %s before the canary: %s", failed.stage, failed.clean.undecided())}
 		}
 		c.Sentence = "INCONCLUSIVE: " + strings.TrimSuffix(c.Void[0], ".") + "."
 	}
@@ -340,7 +340,7 @@ func (j *Judge) phaseReport(p *phase) Phase {
 	case p.clean != nil:
 		out.Outcome, out.Sentence = p.clean.outcome, p.clean.why
 		if out.Outcome == Undecided {
-			out.Sentence = sentence("Undecided after %s.", plural(p.hits, "answer", "answers"))
+			out.Sentence = capital(p.clean.undecided()) + "."
 		}
 	case p.during != nil:
 		out.Outcome = map[Verdict]Outcome{Promote: Pass, Reject: Fail}[p.during.conclusion.Verdict]

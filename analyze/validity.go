@@ -48,14 +48,24 @@ func (d *during) doubts() (found []doubt) {
 	if t.hits < fewestValid {
 		return found
 	}
-	if k := surelyAbove(t.wake, time.Duration(v.WakeLate)); share(k, t.sent) > v.WakeShare {
-		found = append(found, doubt{false, sentence("the load generator was late: %s of %s requests went out more than %s after they were due though a connection was free",
-			Count(k), Count(t.sent), v.WakeLate)})
+	if why := t.generatorLate(v); why != "" {
+		found = append(found, doubt{false, why})
 	}
 	if short := t.due - min(t.sent, t.due); share(short, t.due) > v.Short && t.blocked.Total() < short {
 		found = append(found, doubt{false, sentence("the load generator fell short: %s of %s due requests were sent", Count(t.sent), Count(t.due))})
 	}
 	return found
+}
+
+// generatorLate says that the load did not go out when it was due, "" if it did. What was sent late says nothing of how
+// fast the target is.
+func (t *totals) generatorLate(v ValidityPolicy) string {
+	k := surelyAbove(t.wake, time.Duration(v.WakeLate))
+	if t.sent < fewestValid || Percentage(float64(k)/float64(t.sent)) <= v.WakeShare {
+		return ""
+	}
+	return sentence("the load generator was late: %s of %s requests went out more than %s after they were due though a connection was free",
+		Count(k), Count(t.sent), v.WakeLate)
 }
 
 // refused is how many answers without a version are 401 or 403, and which share of either arm's. A canary that alone
