@@ -55,7 +55,7 @@ func planTable(w io.Writer, f analyze.Forecast) error {
 	}
 	p.table([]string{"check", "allowed", "bound", "expected", "after", "budget", "rejects"}, rows, 0)
 	p.wrap("", "Bound: requests to both versions that an ideal test needs on average, log(1/alpha)/information. Expected: twice that, "+
-		"as measured of the whole gate; after: with what is waited for. Budget: yes from 6 x the bound on, tight from 2 x. "+
+		"as measured of the whole gate; after: with what is waited for. Budget: yes from six times the bound on, tight from twice. "+
 		"Rejects: the smallest regression that the budget is expected to reject, by this check alone.")
 	if watched {
 		p.wrap("", "Stage errors only reject; PROMOTE does not wait for them. Their regression is the canary's own share.")

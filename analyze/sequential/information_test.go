@@ -1,10 +1,8 @@
-package sequential_test
+package sequential
 
 import (
 	"math"
 	"testing"
-
-	. "coalmine/analyze/sequential"
 )
 
 // The table of statistics.md 7: alpha .05, baseline errors .1 %, latency lognormal with sigma .5.
