@@ -459,17 +459,14 @@ func (o outlook) regression(g figure) *float64 {
 	return &high
 }
 
-// weight is a check's of this group in the FAIL rule (compare weigh).
+// weight is a check's of this group in the FAIL rule.
 func (o outlook) weight(of group) float64 {
-	members := map[group]int{relativeErrors: 1, split: 1, stageErrors: 1, canaryErrors: 1,
+	members := [groups]int{relativeErrors: 1, split: 1, stageErrors: 1, canaryErrors: 1,
 		relativeLatency: len(o.policy.Latency.Margin), canaryLatency: len(o.policy.Latency.Max)}
-	total := 0.0
-	for g, n := range members {
-		if n > 0 {
-			total += groupWeight[g]
-		}
+	if o.service.Learned > 0 {
+		members[stageAgainstBefore] = 1
 	}
-	return groupWeight[of] / float64(members[of]) / total
+	return weights(members)[of] / float64(members[of])
 }
 
 // chooseRate is that at which the expected requests take min-duration, and the budget is ample.

@@ -112,6 +112,30 @@ func TestPlanTable(t *testing.T) {
 	}
 }
 
+// The README shows what the command prints, but for what it leaves out.
+func TestPlanInREADME(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(readme), "```sh\ncoalmine plan ")
+	command, after, _ := strings.Cut(after, "\n")
+	_, after, _ = strings.Cut(after, "```\n\n```\n")
+	shown, _, whole := strings.Cut(after, "```")
+	if !found || !whole {
+		t.Fatal("the README has no example of coalmine plan")
+	}
+	code, stdout, _ := coalmine(t, t.Context(), nil, append([]string{"plan"}, words(command)...)...)
+	if code != 2 {
+		t.Errorf("exit %d, the README says 2", code)
+	}
+	for part := range strings.SplitSeq(shown, "...\n") {
+		if !strings.Contains(stdout, part) {
+			t.Errorf("the README shows\n%s\nthe command\n%s", part, stdout)
+		}
+	}
+}
+
 // A run file of one phase, 50 windows of 100 answers that take 10 to 20 ms.
 func beforeFile(t *testing.T, phase string, failed uint64) string {
 	t.Helper()
