@@ -115,7 +115,8 @@ func (c *clean) count(a attack.Answers, due, now int64) bool {
 		return false
 	case due < c.since:
 		return true
-	case n > 0:
+	case n > 0, c.absent != "" && end <= c.until && 20*unattributed(a) > answered(a):
+		// Many answers without a version, so soon after a change, are stragglers that cannot say so.
 		return c.restart(now+1) == nil
 	}
 	c.current.k += unattributed(a)

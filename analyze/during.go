@@ -27,6 +27,9 @@ type during struct {
 	split   *splitCheck // nil until judging starts
 	checks  []check
 	breaker breaker
+	seconds seconds     // of the judged part
+	past    checkpoints // of the judged part
+	unlike  string      // why its last half does not pass though the whole does
 
 	changes, jumps []string // events that put the measurement in doubt
 	conclusion     Conclusion
@@ -88,6 +91,10 @@ func (d *during) add(w *attack.Window) {
 	if d.count(w); d.done {
 		return
 	}
+	if d.arming.judging(w.Index) {
+		e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+		d.past.add(d.judged.hits, &e)
+	}
 	if tripped := d.breaker.add(w); !d.look(w.End()) && tripped != "" {
 		d.conclude(w.End(), Inconclusive, "the circuit breaker stopped the load: "+tripped)
 	}
@@ -101,6 +108,7 @@ func (d *during) count(w *attack.Window) {
 	if d.arming.judging(w.Index) {
 		d.judged.add(w)
 		d.split.add(w, canary)
+		d.seconds.add(w, baseline, canary)
 	} else {
 		d.skipped.add(w)
 		d.arming.add(w.Index, armHits{baseline, canary})
@@ -141,6 +149,7 @@ func (d *during) arm() {
 			err = problem
 		}
 	}
+	d.seconds.settled = max(d.arming.settle, d.arming.start)
 	d.split, err = newSplitCheck(p, t.Share(), d.levels, max(d.arming.settle, d.arming.start))
 	keep(d.split, err)
 
@@ -191,10 +200,14 @@ func (d *during) version(canary bool) string {
 // one that has not stands at 1 to 1.
 func (d *during) readings() []reading {
 	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+	return d.readingsOf(&e)
+}
+
+func (d *during) readingsOf(e *evidence) []reading {
 	readings := make([]reading, len(d.checks))
 	for i, c := range d.checks {
 		readings[i].check = c
-		readings[i].pass, readings[i].fail = c.look(&e)
+		readings[i].pass, readings[i].fail = c.look(e)
 	}
 	d.weigh(readings)
 	return readings
@@ -261,11 +274,35 @@ func (d *during) look(now time.Duration) (decided bool) {
 	if weakest.check == nil || weakest.pass < toPass {
 		return false
 	}
+	if d.unlike = d.lastHalf(toFail); d.unlike != "" {
+		return false
+	}
 	d.conclude(now, Promote)
 	d.conclusion.Culprit = weakest.check.name()
 	d.conclusion.Sentence = sentence("PROMOTE. Had any one of these bounds been broken during this run, a result this good would have come up at most once in %s runs, however often we looked.",
 		Count(uint64(math.Round(1/d.policy.Alpha))))
 	return true
+}
+
+// lastHalf names what the last half of the judged answers would fail by on its own, "" if by nothing. The split looks at
+// every start already, and the stage's errors at all.
+func (d *during) lastHalf(toFail float64) string {
+	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+	was, found := d.past.half(d.judged.hits)
+	if !found {
+		return ""
+	}
+	last := e.since(was)
+	readings := d.readingsOf(&last)
+	for i, r := range readings {
+		if g := r.check.group(); g == split || g == stageErrors || g == stageAgainstBefore {
+			readings[i].fail = 0
+		}
+	}
+	if logE, culprit := failing(readings, true); logE >= toFail {
+		return culprit.check.name()
+	}
+	return ""
 }
 
 // canarysDoing reports whether what the check proves can be laid at the canary's door.
@@ -340,6 +377,9 @@ func (d *during) deadline() {
 	d.conclusion.Culprit = open.check.name()
 	d.conclusion.Sentence = sentence("INCONCLUSIVE at the deadline: %s still undecided. %s Treated as not passed.", open.check.name(), d.explain(open, Undecided).Sentence)
 	switch {
+	case d.unlike != "":
+		d.conclusion.Culprit = d.unlike
+		d.conclusion.Sentence = sentence("INCONCLUSIVE: over the whole run every check passed, but its last half alone would fail by %s: the release is not what it was.", d.unlike)
 	case more <= 0:
 		d.conclusion.Sentence = "INCONCLUSIVE: every check passed, but the load ended before min-duration."
 	case more < 100*float64(d.judged.hits):
@@ -383,6 +423,27 @@ func (d *during) outcome(r reading) Outcome {
 		return Pass
 	}
 	return Undecided
+}
+
+// warnings say where the evidence is weaker than the numbers look.
+func (d *during) warnings() (notes []string) {
+	if bursts := d.seconds.failed.factor(); bursts > burstsWorthNote {
+		notes = append(notes, sentence("Errors came in bursts (%s times the spread of independent errors): this verdict describes the last %s, not the long run.",
+			significant(bursts), Short(d.judged.to-d.judged.from)))
+	}
+	if delta := d.seconds.confounded(); delta > d.policy.Errors.Margin/100/5 {
+		notes = append(notes, sentence("The split wobbled while the error rate moved: that alone makes %s of difference between the versions.", points(delta*100)))
+	}
+	if anonymous := d.judged.evidence(d.target.Baseline, d.target.Canary).errors; d.split != nil {
+		if share := float64(anonymous) / float64(max(hits(d.judged.Answers, d.target.Canary), 1)); share > d.policy.Errors.Margin/100/5 {
+			notes = append(notes, sentence("%s carried no version and counted against the canary; above a fifth of the errors margin this alone can keep it from passing.",
+				plural(anonymous, "error", "errors")))
+		}
+	}
+	if d.before == nil {
+		notes = append(notes, "There was no before phase: whether the canary made both versions worse was not checked.")
+	}
+	return notes
 }
 
 // report explains every check, those that have not begun included in words.

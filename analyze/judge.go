@@ -315,9 +315,7 @@ func (j *Judge) Analysis() Analysis {
 	}
 	if j.during != nil {
 		a.Checks = j.during.report()
-		if e := j.during.all.evidence(j.header.Target.Baseline, j.header.Target.Canary); e.errors > 0 {
-			a.Notes = append(a.Notes, sentence("%s named no version and counted against whom they would hurt most.", plural(e.errors, "error", "errors")))
-		}
+		a.Notes = append(a.Notes, j.during.warnings()...)
 	}
 	for _, p := range j.phases {
 		a.Phases = append(a.Phases, j.phaseReport(p))

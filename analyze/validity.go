@@ -30,6 +30,9 @@ func (d *during) doubts() (found []doubt) {
 		found = append(found, doubt{true, sentence("routing is sticky or cached: on one connection the answering version changed only %s of %s times, independent routing would change %s",
 			Count(t.turns.Switched), Count(t.turns.Switched+t.turns.Same), Share(d.turns.Theta()/0.8))})
 	}
+	if spread := d.seconds.routed.factor(); spread > cachedRouting {
+		found = append(found, doubt{true, sentence("routing is cached or comes in blocks: from one tenth of a second to the next the canary's share moves %s times as much as independent routing would", significant(spread))})
+	}
 	if d.all.hits < fewestValid {
 		return found
 	}
