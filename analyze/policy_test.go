@@ -162,7 +162,7 @@ func FuzzReadPolicy(f *testing.F) {
 			t.Fatal(err)
 		}
 		j.Note(analyze.Event{Name: analyze.PhaseBegin, Phase: analyze.During})
-		if a := j.Analysis(); len(a.Notes) > 0 || a.Conclusion.Verdict != analyze.Inconclusive {
+		if a := j.Analysis(); strings.Contains(strings.Join(a.Notes, "\n"), "is not judged") || a.Conclusion.Verdict != analyze.Inconclusive {
 			t.Errorf("%s: %q, %s", text, a.Notes, a.Conclusion.Verdict)
 		}
 	})

@@ -93,17 +93,21 @@ func code(ctx context.Context, err error) int {
 
 // verdictCode is the exit code of a run that could do its work.
 func verdictCode(a analyze.Analysis) int {
-	switch {
-	case a.Conclusion.Verdict == analyze.Promote:
-		for _, e := range a.Events { // a promote that was taken back is still a failed promote
-			if e.Name == analyze.PromoteEnd && a.After != analyze.Pass {
-				return exitAfter
-			}
+	for _, e := range a.Events { // a promote that was taken back is still a failed promote
+		if e.Name == analyze.PromoteEnd && a.Conclusion.Verdict == analyze.Promote && a.After != analyze.Pass {
+			return exitAfter
 		}
+	}
+	return conclusionCode(a.Conclusion)
+}
+
+func conclusionCode(c analyze.Conclusion) int {
+	switch {
+	case c.Verdict == analyze.Promote:
 		return exitPromote
-	case a.Conclusion.Verdict == analyze.Reject:
+	case c.Verdict == analyze.Reject:
 		return exitReject
-	case len(a.Conclusion.Void) > 0:
+	case len(c.Void) > 0:
 		return exitVoid
 	}
 	return exitInconclusive
