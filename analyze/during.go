@@ -50,6 +50,7 @@ func newDuring(p Policy, t Target, l sequential.Levels, before *totals, begin, t
 		return nil, err
 	}
 	d := &during{policy: p, target: t, levels: l, before: before, begin: begin, turns: turns,
+		all:    totals{bare: true},
 		arming: newArming(share, p.MarginShare(), p.WarmUp), breaker: breaker{policy: p.Breaker},
 		stage: &wholeStage{test: stage, horizon: horizon, limit: float64(p.Errors.Max), by: map[string]uint64{}}}
 	d.change(begin)

@@ -8,6 +8,7 @@ import (
 
 // totals add up the windows of a stretch of the run.
 type totals struct {
+	bare            bool          // histograms are not wanted
 	from, to        time.Duration // of due times, since the run began
 	due, sent, hits uint64
 	pending         uint64 // due and still unanswered, as of the last window added
@@ -28,11 +29,37 @@ func (t *totals) add(w *attack.Window) {
 	t.sent += w.Sent
 	t.hits += w.Hits
 	t.pending += w.Pending
-	t.Merge(w.Answers)
+	t.merge(w.Answers)
 	t.turns.Same += w.Turns.Same
 	t.turns.Switched += w.Turns.Switched
 	t.wake.Merge(w.Wake)
 	t.blocked.Merge(w.Blocked)
+}
+
+func (t *totals) merge(a attack.Answers) {
+	if !t.bare {
+		t.Merge(a)
+		return
+	}
+	for version, tally := range a.Arms {
+		count(&t.Arms, version, tally)
+	}
+	for cause, tally := range a.Unattributed {
+		count(&t.Unattributed, cause, tally)
+	}
+}
+
+// count merges all but the histograms.
+func count[K comparable](into *map[K]*attack.Tally, key K, from *attack.Tally) {
+	if *into == nil {
+		*into = map[K]*attack.Tally{}
+	}
+	if (*into)[key] == nil {
+		(*into)[key] = &attack.Tally{}
+	}
+	bare := *from
+	bare.Response, bare.Service = nil, nil
+	(*into)[key].Merge(&bare)
 }
 
 // late counts answers to hits that a window of the stretch left pending.
@@ -40,7 +67,7 @@ func (t *totals) late(l attack.Answers) {
 	n := answered(l)
 	t.hits += n
 	t.pending -= min(n, t.pending)
-	t.Merge(l)
+	t.merge(l)
 }
 
 func answered(a attack.Answers) (n uint64) {

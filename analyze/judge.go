@@ -124,6 +124,7 @@ func (j *Judge) begin(e Event) {
 			err = fmt.Errorf("it comes again, and a second attempt would err more often than the policy allows")
 			break
 		}
+		p.totals.bare = true // the during phase keeps its own
 		p.during, err = newDuring(j.policy, j.header.Target, j.levels, j.known, e.At, j.header.Plan.Timeout)
 		j.during = p.during
 	case After:
@@ -329,8 +330,10 @@ func (j *Judge) Analysis() Analysis {
 
 func (j *Judge) phaseReport(p *phase) Phase {
 	shown := &p.totals
-	if p.during != nil && p.during.judged.hits > 0 {
-		shown = &p.during.judged
+	if p.during != nil {
+		if shown = &p.during.judged; shown.hits == 0 {
+			shown = &p.during.skipped
+		}
 	}
 	out := Phase{Name: p.name, Stage: p.stage, Expect: p.expect, Start: p.begin, Length: p.totals.to - p.totals.from,
 		Due: p.due, Sent: p.sent, Hits: p.hits, Pending: p.totals.pending, Arms: j.arms(p, shown), Lateness: lateness(shown)}

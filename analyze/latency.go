@@ -90,7 +90,6 @@ type latencyDifference struct {
 	quantile Quantile
 	margin   Slack
 
-	counts         []uint64 // dense, of one histogram
 	base, can, any sequential.Tails
 }
 
@@ -105,20 +104,29 @@ func newLatencyDifference(q Quantile, margin Slack, known attack.Histogram, l se
 	}
 	test, err := sequential.NewQuantile(float64(q), sequential.Margin{Ratio: margin.Ratio, AddNS: float64(margin.Add)}, tail, baseline,
 		sequential.DefaultGeometry, l)
-	return &latencyDifference{test: test, quantile: q, margin: margin, counts: make([]uint64, attack.Bins)}, err
+	return &latencyDifference{test: test, quantile: q, margin: margin}, err
 }
 
 func (c *latencyDifference) name() string { return c.quantile.String() + " diff" }
 func (c *latencyDifference) group() group { return relativeLatency }
 func (c *latencyDifference) passes() bool { return true }
 
+// fill sums a histogram from above, straight from its buckets. Timeouts are slower than any bin.
 func (c *latencyDifference) fill(into *sequential.Tails, h attack.Histogram, timeouts uint64) {
-	clear(c.counts)
-	for _, b := range h {
-		c.counts[b.Bin] = b.Count
+	if into.C == nil {
+		into.C = make([]uint64, attack.Bins)
 	}
-	c.counts[attack.Bins-1] += timeouts
-	into.Fill(c.counts)
+	sum, above := timeouts, attack.Bins
+	for i := len(h) - 1; i >= 0; i-- {
+		for j := h[i].Bin + 1; j < above; j++ {
+			into.C[j] = sum
+		}
+		above = h[i].Bin + 1
+		sum += h[i].Count
+	}
+	for j := range above {
+		into.C[j] = sum
+	}
 }
 
 func (c *latencyDifference) tails(e *evidence) (slow uint64) {
