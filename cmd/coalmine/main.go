@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -19,8 +20,28 @@ type world struct {
 	stdout, stderr io.Writer
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+func main() { os.Exit(process()) }
+
+// process runs the program in the world it was started in. Whatever takes the terminal or a pipe away must not keep
+// run from removing its canary: a hangup is an interrupt, and a broken pipe is no signal.
+func process() int {
+	signal.Ignore(syscall.SIGPIPE)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup wants it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], world{os.Getenv, os.Stdin, os.Stdout, os.Stderr}))
+	return run(ctx, os.Args[1:], world{os.Getenv, os.Stdin, pipe{os.Stdout}, os.Stderr})
+}
+
+// pipe is a writer whose reader may stop reading, as head does: that is no error.
+type pipe struct{ io.Writer }
+
+func (p pipe) Write(data []byte) (int, error) {
+	n, err := p.Writer.Write(data)
+	if errors.Is(err, syscall.EPIPE) {
+		return len(data), nil
+	}
+	return n, err
 }

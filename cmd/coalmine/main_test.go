@@ -5,10 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"coalmine/analyze"
@@ -17,9 +16,7 @@ import (
 // The test binary is coalmine itself where a process is needed that can be killed.
 func TestMain(m *testing.M) {
 	if os.Getenv("COALMINE_TEST_MAIN") != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		os.Exit(run(ctx, os.Args[1:], world{os.Getenv, os.Stdin, os.Stdout, os.Stderr}))
+		os.Exit(process())
 	}
 	os.Exit(m.Run())
 }
@@ -62,7 +59,7 @@ func TestScenarios(t *testing.T) {
 			if err := json.Unmarshal([]byte(stdout), &a); err != nil {
 				t.Fatalf("exit %d, stdout is no analysis: %v\n%s", code, err, stderr)
 			}
-			if !contains(tc.codes, code) || a.Action != tc.action || a.After != analyze.Pass || !strings.HasPrefix(a.Conclusion.Culprit, tc.culprit) {
+			if !slices.Contains(tc.codes, code) || a.Action != tc.action || a.After != analyze.Pass || !strings.HasPrefix(a.Conclusion.Culprit, tc.culprit) {
 				t.Errorf("exit %d, %s, traffic after: %s, culprit %q; want exit %v, %s, pass, %q\n%s",
 					code, a.Action, a.After, a.Conclusion.Culprit, tc.codes, tc.action, tc.culprit, stderr)
 			}
@@ -91,15 +88,6 @@ func shown(t *testing.T, file, live string) {
 			}
 		}
 	}
-}
-
-func contains(codes []int, code int) bool {
-	for _, c := range codes {
-		if c == code {
-			return true
-		}
-	}
-	return false
 }
 
 // Wrong input gets one line that says what is wrong and what would be right, and exit code 2.
