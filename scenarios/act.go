@@ -20,6 +20,9 @@ func (s *Story) act(ctx context.Context) error {
 		if err := s.promote(ctx); errors.Is(err, stage.ErrChanged) {
 			return s.undo(ctx, err) // only our canary: the rest is somebody else's by now
 		} else if err != nil {
+			if ctx.Err() != nil {
+				err = nil // an interrupt is no error of its own
+			}
 			return errors.Join(err, s.restore(ctx))
 		}
 		s.after(ctx, target.Canary, target.Baseline)
@@ -49,10 +52,14 @@ func (s *Story) promote(ctx context.Context) error {
 	return nil
 }
 
-// undo removes the canary if the story made it: after an interrupt, or trouble, which err is.
+// undo removes the canary if the story made it: after an interrupt, or trouble, which err is. Before the story's first
+// change a canary on the stage is somebody else's.
 func (s *Story) undo(ctx context.Context, err error) error {
 	if s.Create == nil {
 		return errors.Join(err, s.done(false))
+	}
+	if _, changed := s.Control.Journal.Before(); !changed {
+		return err
 	}
 	return errors.Join(err, s.abort(ctx))
 }

@@ -63,8 +63,9 @@ func (s *Story) Tell(ctx context.Context) (analyze.Analysis, error) {
 }
 
 func (s *Story) tell(ctx context.Context) error {
-	if err := s.before(ctx); err != nil || !s.fit() {
-		return err
+	s.before(ctx)
+	if !s.fit() {
+		return nil
 	}
 	if err := s.during(ctx); err != nil {
 		return s.undo(ctx, err)
@@ -77,7 +78,7 @@ func (s *Story) tell(ctx context.Context) error {
 }
 
 // before asks every stage whether its own version answers, and nothing else.
-func (s *Story) before(ctx context.Context) error {
+func (s *Story) before(ctx context.Context) {
 	for i, at := range s.Before {
 		plan := s.Plan
 		plan.Phase = analyze.Before
@@ -88,22 +89,22 @@ func (s *Story) before(ctx context.Context) error {
 		plan.Duration = time.Duration(s.Policy.MaxDuration)
 		s.Recorder.Traffic(ctx, plan, map[string]string{"stage": at.Name, "expect": at.Version})
 		if ctx.Err() != nil || s.Recorder.Judge.Outcome() != analyze.Pass {
-			return nil
+			return
 		}
 	}
-	return nil
 }
 
 // fit reports that the way is free for the canary.
 func (s *Story) fit() bool { return len(s.Before) == 0 || s.Recorder.Judge.Outcome() == analyze.Pass }
 
-// during sends traffic until the verdict; the canary is made beside it, so that its arrival is seen.
+// during sends traffic until the verdict; the canary is made beside it, so that its arrival is seen. A verdict ends the
+// load, but does not break off what is being made: that is what the verdict is about, and will be undone as a whole.
 func (s *Story) during(ctx context.Context) error {
 	load, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	beside := make(chan error, 1)
 	go func() {
-		err := s.create(load)
+		err := s.create(ctx)
 		if err != nil {
 			stop(err)
 		} else {

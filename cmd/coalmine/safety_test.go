@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -67,6 +68,25 @@ func (s *system) read(t *testing.T) stage.State {
 	}
 	state.LastUpdated = time.Time{}
 	return state
+}
+
+// through puts a proxy between the program and the system: intercept sees each request, and may answer it itself.
+func (s *system) through(t *testing.T, intercept func(w http.ResponseWriter, r *http.Request, body []byte) (answered bool)) {
+	t.Helper()
+	target, err := url.Parse(s.server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := httputil.NewSingleHostReverseProxy(target)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if !intercept(w, r, body) {
+			forward.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(proxy.Close)
+	s.env["AWS_ENDPOINT_URL"] = proxy.URL
 }
 
 // asBefore fails unless the stage is as it was.
@@ -347,24 +367,15 @@ func TestRefusedPromote(t *testing.T) {
 		t.Skip("sends load for some seconds")
 	}
 	s := newSystem(t, emulator.Faults{Seed: 1})
-	target, err := url.Parse(s.env["AWS_ENDPOINT_URL"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	forward := httputil.NewSingleHostReverseProxy(target)
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		if r.Method == http.MethodPatch && bytes.Contains(body, []byte(`"copy"`)) {
-			w.Header().Set("X-Amzn-ErrorType", "AccessDeniedException")
-			w.WriteHeader(http.StatusForbidden)
-			io.WriteString(w, `{"Message":"User is not authorized to perform: apigateway:PATCH"}`)
-			return
+	s.through(t, func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+		if r.Method != http.MethodPatch || !bytes.Contains(body, []byte(`"copy"`)) {
+			return false
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		forward.ServeHTTP(w, r)
-	}))
-	defer proxy.Close()
-	s.env["AWS_ENDPOINT_URL"] = proxy.URL
+		w.Header().Set("X-Amzn-ErrorType", "AccessDeniedException")
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `{"Message":"User is not authorized to perform: apigateway:PATCH"}`)
+		return true
+	})
 	code, _, stderr := coalmine(t, t.Context(), s.env, "run", quick(t), "--out", "none")
 	last := stderr[strings.LastIndex(strings.TrimSpace(stderr), "\n")+1:]
 	if code != exitBroken || !strings.Contains(last, "UpdateStage: AccessDeniedException: User is not authorized to perform: apigateway:PATCH") {
@@ -393,5 +404,116 @@ func TestStack(t *testing.T) {
 		if code != 0 || !strings.Contains(stdout, step.says) || strings.Contains(stdout, step.not) {
 			t.Errorf("stack %s: exit %d, want 0, %q and no %q\n%s%s", step.verb, code, step.says, step.not, stdout, stderr)
 		}
+	}
+}
+
+// A verdict that comes while the canary is still being deployed is a verdict: the deployment is not broken off.
+func TestVerdictBeforeDeployed(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}})
+	s.through(t, func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/deployments") {
+			time.Sleep(1500 * time.Millisecond)
+		}
+		return false
+	})
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, "run", quick(t), "--format", "json", "--out", "none")
+	var a analyze.Analysis
+	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+	}
+	if code != exitReject || a.Action != "rolled back" || a.After != analyze.Pass {
+		t.Errorf("exit %d, %s, %s, traffic after: %s; want 10, REJECT, rolled back, pass\n%s", code, a.Conclusion.Verdict, a.Action, a.After, stderr)
+	}
+	s.asBefore(t)
+}
+
+// A canary that somebody else makes while run asks the stage is not run's to remove.
+func TestCanaryOfSomebodyElse(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	var asked atomic.Int64
+	s.through(t, func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
+		if !strings.Contains(r.URL.Path, "/_user_request_") || asked.Add(1) != 500 {
+			return false
+		}
+		j, err := s.client.OpenJournal(t.TempDir(), s.ref) // another directory: another machine's
+		if err != nil {
+			t.Error(err)
+			return false
+		}
+		defer j.Close()
+		if _, err := s.client.CreateCanary(t.Context(), j, s.ref, 10, nil); err != nil { // answers as the stage does
+			t.Error(err)
+		}
+		return false
+	})
+	code, _, stderr := coalmine(t, t.Context(), s.env, "run", quick(t), "--out", "none")
+	if code != exitBroken || !strings.Contains(stderr, "the stage has a canary already") {
+		t.Errorf("exit %d, want 1: there is a canary already\n%s", code, stderr)
+	}
+	if canary := s.read(t).Canary; canary == nil || canary.Percent != 10 {
+		t.Errorf("somebody else's canary is now %s, want 10%%", canary)
+	}
+}
+
+// An interrupt during the promote leaves the stage as it was, and is an interrupt.
+func TestInterruptedPromote(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends load for some seconds")
+	}
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	ctx, interrupt := context.WithCancel(t.Context())
+	s.through(t, func(_ http.ResponseWriter, r *http.Request, body []byte) bool {
+		if r.Method == http.MethodPatch && bytes.Contains(body, []byte(`"copy"`)) {
+			interrupt() // the patch under way is finished; what should follow it is not begun
+		}
+		return false
+	})
+	code, stdout, stderr := coalmine(t, ctx, s.env, "run", quick(t), "--format", "json", "--out", "none")
+	var a analyze.Analysis
+	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+	}
+	if code != exitInterrupted || a.End.Reason != "interrupted" || a.Action != "rolled back" || !strings.Contains(stderr, "coalmine: interrupted, PROMOTE") {
+		t.Errorf("exit %d, end %q, %s; want 130, interrupted, rolled back\n%s", code, a.End.Reason, a.Action, stderr)
+	}
+	s.asBefore(t)
+}
+
+// A terminal that is closed, and a reader of the progress that has read enough, leave no canary behind.
+func TestHangup(t *testing.T) {
+	for name, trouble := range map[string]func(*os.Process, io.Closer){
+		"hangup": func(p *os.Process, _ io.Closer) { p.Signal(syscall.SIGHUP) },
+		"closed pipe": func(p *os.Process, progress io.Closer) {
+			progress.Close()
+			time.Sleep(2 * time.Second)
+			p.Signal(syscall.SIGTERM)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSystem(t, emulator.Faults{Seed: 1})
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := exec.Command(self, "run", scenario(t), "--out", "none")
+			c.Env = append(os.Environ(), "COALMINE_TEST_MAIN=1")
+			for key, value := range s.env {
+				c.Env = append(c.Env, key+"="+value)
+			}
+			progress, err := c.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			s.canaried(t)
+			trouble(c.Process, progress)
+			c.Wait()
+			if code := c.ProcessState.ExitCode(); code != exitInterrupted {
+				t.Errorf("%s, want exit 130", c.ProcessState)
+			}
+			s.asBefore(t)
+		})
 	}
 }
