@@ -43,3 +43,9 @@ func (b Bound) Upper(k, n uint64) float64 { return b.pass.above(k, n, b.toPass) 
 // Lower is the greatest rate that is ruled out from below, by the tilts of Fail at beta: rates of Lower or less are excluded;
 // 0 while nothing is.
 func (b Bound) Lower(k, n uint64) float64 { return b.fail.below(k, n, b.toReject) }
+
+// Tempered is the bound for hits that come in blocks of phi alike (see Mixture.Tempered).
+func (b Bound) Tempered(phi float64) Bound {
+	b.pass, b.fail = b.pass.Tempered(phi), b.fail.Tempered(phi)
+	return b
+}

@@ -10,6 +10,13 @@ type Difference struct {
 	margin     float64
 	pass, fail []design
 	toPass     float64 // log 1/alpha
+	temper     temper
+}
+
+// Tempered is the difference for hits that come in blocks of phi alike (see Mixture.Tempered).
+func (d Difference) Tempered(phi float64) Difference {
+	d.temper = temper(phi)
+	return d
 }
 
 // Rate is k errors among n responses.
@@ -128,15 +135,16 @@ func (d *design) normaliser(margin, nb, nc float64) float64 {
 // to the arms. By concavity of psi in p the sums are at most n*psi at the arms' average rates, by monotonicity under the null at
 // most D. So the averages need satisfy the null, nothing else. For margin 0 and equal arms this is the e-variable of Turner, Ly
 // and Grünwald.
-func logDesigns(designs []design, margin float64, kb, nb, kc, nc uint64) float64 {
+func logDesigns(designs []design, margin float64, t temper, kb, nb, kc, nc uint64) float64 {
 	if nb+nc == 0 || len(designs) == 0 {
 		return 0
 	}
-	hitsB, hitsC := float64(min(kb, nb)), float64(min(kc, nc))
+	hitsB, hitsC := t.of(float64(min(kb, nb))), t.of(float64(min(kc, nc)))
+	allB, allC := t.of(float64(nb)), t.of(float64(nc))
 	s := emptySum
 	for i := range designs {
 		d := &designs[i]
-		s.add(d.logWeight + d.b*hitsB + d.c*hitsC - d.normaliser(margin, float64(nb), float64(nc)))
+		s.add(d.logWeight + d.b*hitsB + d.c*hitsC - d.normaliser(margin, allB, allC))
 	}
 	return s.value()
 }
@@ -144,18 +152,18 @@ func logDesigns(designs []design, margin float64, kb, nb, kc, nc uint64) float64
 // Pass is log E against "the canary's rate is the baseline's plus margin, or more". Least favourable for a hit of unknown arm: an
 // error counts in k_c and n_c, a success in n_b.
 func (d Difference) Pass(kb, nb, kc, nc uint64) float64 {
-	return logDesigns(d.pass, d.margin, kb, nb, kc, nc)
+	return logDesigns(d.pass, d.margin, d.temper, kb, nb, kc, nc)
 }
 
 // Fail is log E against "the canary's rate is at most the baseline's plus margin". Least favourable for a hit of unknown arm: an
 // error counts in k_b and n_b, a success in n_c.
 func (d Difference) Fail(kb, nb, kc, nc uint64) float64 {
-	return logDesigns(d.fail, d.margin, kb, nb, kc, nc)
+	return logDesigns(d.fail, d.margin, d.temper, kb, nb, kc, nc)
 }
 
 // Upper is the least difference of rates that is ruled out from above (2.6), by the tilts of Pass at alpha, -1 to 1: the canary is
 // worse by less than that; 1 while nothing is ruled out, below 0 when the canary is proven better.
 func (d Difference) Upper(kb, nb, kc, nc uint64) float64 {
 	// The null "at least m" shrinks as m grows, so D falls and E rises in m.
-	return bisect(1, -1, func(m float64) bool { return logDesigns(d.pass, m, kb, nb, kc, nc) >= d.toPass })
+	return bisect(1, -1, func(m float64) bool { return logDesigns(d.pass, m, d.temper, kb, nb, kc, nc) >= d.toPass })
 }

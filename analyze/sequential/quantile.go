@@ -34,6 +34,7 @@ type joint struct {
 	pairs            []pair
 	logGrid          float64 // log weight of the product
 	baseline, canary Mixture
+	temper           temper
 }
 
 // pair is one alternative (q_b, q_c): the log likelihood ratios of slow and fast responses of each arm.
@@ -80,6 +81,14 @@ func NewQuantile(p float64, m Margin, tailIndex, baselineQuantileNS float64, g G
 	q.fail = newJoint(rho, h, -1, failScales, l.Budget/2, l.fail())
 	q.passLimit, q.failLimit = limits(m, g)
 	return q, nil
+}
+
+// Temper makes the test one for hits that come in blocks of phi alike (see Mixture.Tempered).
+func (q *Quantile) Temper(phi float64) {
+	for _, e := range []*joint{&q.pass, &q.fail} {
+		e.temper = temper(phi)
+		e.baseline, e.canary = e.baseline.Tempered(phi), e.canary.Tempered(phi)
+	}
 }
 
 // finite reports 0 <= x < Inf, which no NaN is.
@@ -148,6 +157,7 @@ func (e *joint) log(kb, nb, kc, nc uint64) float64 {
 	}
 	slowB, fastB := split(kb, nb)
 	slowC, fastC := split(kc, nc)
+	slowB, fastB, slowC, fastC = e.temper.of(slowB), e.temper.of(fastB), e.temper.of(slowC), e.temper.of(fastC)
 	s := emptySum
 	for i := range e.pairs {
 		p := &e.pairs[i]

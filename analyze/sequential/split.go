@@ -147,3 +147,11 @@ func (s Split) MinOverStarts(starts []SplitCount, rest SplitCount) StartMin {
 	}
 	return m
 }
+
+// Tempered is the split for responses that come in blocks of phi to one arm (see Mixture.Tempered).
+func (s Split) Tempered(phi float64) Split {
+	for _, m := range []*Mixture{&s.passLow, &s.passHigh, &s.failLow, &s.failHigh} {
+		*m = m.Tempered(phi)
+	}
+	return s
+}

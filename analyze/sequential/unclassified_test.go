@@ -145,7 +145,7 @@ func TestDisplayIsMonotone(t *testing.T) {
 		for i := 1; i < 200; i++ {
 			x := float64(i) / 200
 			pass, fail := bound.pass.LogAt(x, k, n), bound.fail.LogAt(x, k, n)
-			margin := logDesigns(relative.pass, 2*x-1, kb, nb, k, n)
+			margin := logDesigns(relative.pass, 2*x-1, 0, kb, nb, k, n)
 			if pass < lastPass-hair || fail > lastFail+hair || margin < lastMargin-hair*(1+math.Abs(margin)) {
 				t.Fatalf("at %v: PASS %v after %v, FAIL %v after %v, margin %v after %v", x, pass, lastPass, fail, lastFail, margin, lastMargin)
 			}

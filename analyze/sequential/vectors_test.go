@@ -243,7 +243,7 @@ func differenceVector(t *testing.T, kind, args string) float64 {
 	d := newDesign(.001, .001, .005, .5)
 	switch kind {
 	case "tlg.m0":
-		return math.Exp(logDesigns([]design{newDesign(2./3, 1./3, 0, .5)}, 0, 1, 1, 0, 1))
+		return math.Exp(logDesigns([]design{newDesign(2./3, 1./3, 0, .5)}, 0, 0, 1, 1, 0, 1))
 	case "rel.r":
 		return 1 / (1 + math.Exp(d.b-logit(.001))) // r is kept in the tilts only
 	case "rel.lb":
