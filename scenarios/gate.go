@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"coalmine/analyze"
@@ -63,7 +64,7 @@ func (g Gate) live(ctx context.Context) (stage.Target, error) {
 	t, err := g.Client.Resolve(ctx, g.Ref)
 	switch {
 	case err != nil:
-		return t, err
+		return t, Misnamed(err)
 	case t.State.Canary == nil:
 		return t, preflight("stage %s has no canary: create one first", g.Ref.Stage)
 	case len(t.Problems) > 0:
@@ -79,10 +80,12 @@ func (g Gate) classifier(ctx context.Context, p *Prepared) (string, error) {
 	n := askKnown
 	if learn {
 		n = askMixed
+	} else if slices.Contains(g.Classify, "learn") {
+		return "", preflight("--classify: learn wants to be alone, got %q", g.Classify)
 	} else {
 		var err error
 		if plan.Classify, err = attack.ParseClassifier(g.Classify); err != nil {
-			return "", Preflight{err}
+			return "", Preflight{fmt.Errorf("--classify: %w", err)}
 		}
 	}
 	sample, err := attack.Probe(ctx, *plan, n)
@@ -119,7 +122,7 @@ func named(answers []attack.Probed, rules []string) error {
 	if good < 0 {
 		return nil
 	}
-	return preflight("--classify %s: none of %d answers names a version; one was: %s", strings.Join(rules, " "), len(answers), answers[good].Redacted())
+	return preflight("classify %s: none of %d answers names a version; one was: %s", strings.Join(rules, " "), len(answers), strings.TrimSpace(answers[good].Redacted()))
 }
 
 func orElse(s, other string) string {

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -23,6 +24,16 @@ func (p Preflight) Unwrap() error { return p.error }
 
 func preflight(format string, args ...any) error { return Preflight{fmt.Errorf(format, args...)} }
 
+// Misnamed makes a Preflight of an error about what somebody named, an API, a stage, a path or an alias: where AWS did
+// not refuse or fail, the name is wrong.
+func Misnamed(err error) error {
+	var refused *stage.RequestError
+	if err == nil || errors.As(err, &refused) && !stage.IsNotFound(err) {
+		return err
+	}
+	return Preflight{err}
+}
+
 // How many answers learning takes of each stage whose version is known, and of one that is mixed.
 const (
 	askKnown = 20
@@ -41,12 +52,12 @@ type Prepared struct {
 func (s Scenario) Prepare(ctx context.Context, client *stage.Client, tool, runID string) (*Prepared, error) {
 	api, err := client.FindAPI(ctx, s.Target.API)
 	if err != nil {
-		return nil, err
+		return nil, Misnamed(err)
 	}
 	ref := stage.Ref{API: api, Stage: s.Target.Stage, Method: s.Target.Method, Path: s.Target.Path}
 	foreseen, err := client.Foresee(ctx, ref, s.Canary.Percent, s.Canary.Overrides)
 	if err != nil {
-		return nil, err
+		return nil, Misnamed(err)
 	}
 	if err := s.foreseeable(foreseen); err != nil {
 		return nil, err
@@ -103,12 +114,13 @@ func (p *Prepared) stages(ctx context.Context, s Scenario, client *stage.Client,
 		ref.Stage = name
 		t, err := client.Resolve(ctx, ref)
 		if err != nil {
-			return was, err
+			return was, Misnamed(err)
 		}
 		if name == tested.Stage {
 			was = t.State
 			if was.Canary != nil {
-				return was, preflight("stage %s has a canary already (%s): remove it, or judge it with coalmine gate", name, was.Canary)
+				return was, preflight("stage %s has a canary already (%s): judge it with coalmine gate, or remove it with coalmine canary abort, or recover if a run was killed",
+					name, was.Canary)
 			}
 		}
 		if t.BaselineVersion != s.Before[name] {
@@ -133,8 +145,14 @@ func (s Scenario) classifier(ctx context.Context, p *Prepared) (string, error) {
 	plan := &p.Story.Plan
 	if len(s.Classify) > 0 {
 		var err error
-		plan.Classify, err = attack.ParseClassifier(s.Classify)
-		return strings.Join(s.Classify, " "), err
+		if plan.Classify, err = attack.ParseClassifier(s.Classify); err != nil {
+			return "", Preflight{fmt.Errorf("classify: %w", err)}
+		}
+		sample, err := attack.Probe(ctx, *plan, askKnown)
+		if err != nil {
+			return "", fmt.Errorf("ask stage %s: %w", s.Target.Stage, err)
+		}
+		return strings.Join(s.Classify, " "), named(sample.Answers, s.Classify)
 	}
 	answers := map[string][]attack.Probed{}
 	for _, at := range p.Story.Before {
@@ -145,6 +163,9 @@ func (s Scenario) classifier(ctx context.Context, p *Prepared) (string, error) {
 			return "", fmt.Errorf("ask stage %s: %w", at.Name, err)
 		}
 		answers[at.Version] = append(answers[at.Version], sample.Answers...)
+	}
+	if len(answers) < 2 {
+		return "", preflight("classify: missing, and cannot be learned from one version: want a rule, or in before: a stage that answers with another")
 	}
 	learned, err := attack.Learn(answers)
 	if err != nil {

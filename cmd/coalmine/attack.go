@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ func (w world) attackCommand() *cobra.Command {
 			var classify attack.Classifier
 			if len(t.classify) > 0 {
 				var err error
+				if slices.Contains(t.classify, "learn") {
+					return usagef("--classify: attack cannot learn: it knows of no versions; want header:NAME, json:POINTER or body:REGEX")
+				}
 				if classify, err = attack.ParseClassifier(t.classify); err != nil {
 					return usagef("--classify: %w", err)
 				}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coalmine/scenarios"
 	"coalmine/scenarios/stage"
 )
 
@@ -57,6 +58,9 @@ func (w world) canaryCommand() *cobra.Command {
 				return nil
 			}
 			change, restored, err := act(ctx, client, j, ref)
+			if stage.IsNotFound(err) {
+				return usage(err)
+			}
 			if err != nil {
 				return err
 			}
@@ -65,11 +69,15 @@ func (w world) canaryCommand() *cobra.Command {
 		}}
 	}
 	create := verb("create", "Create a canary", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, bool, error) {
+		if !(percent > 0 && percent <= 100) {
+			return stage.Change{}, false, usagef("--percent: want more than 0 and at most 100, got %v", percent)
+		}
 		change, err := c.CreateCanary(ctx, j, ref, percent, overrides)
 		return change, false, err
 	})
 	create.Flags().Float64Var(&percent, "percent", 0, "of the traffic, more than 0 and at most 100")
-	create.Flags().StringToStringVar(&overrides, "override", nil, "stage variable=value for the canary, repeatable")
+	create.Flags().StringToStringVar(&overrides, "override", nil, "`VARIABLE=VALUE` of the stage for the canary, repeatable")
+	create.Flags().Lookup("override").DefValue = ""
 	c.AddCommand(
 		&cobra.Command{Use: "show", Short: "Show the stage and its canary", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 			client, ref, err := w.canaryTarget(c.Context(), &t)
@@ -78,7 +86,7 @@ func (w world) canaryCommand() *cobra.Command {
 			}
 			state, err := client.Read(c.Context(), ref)
 			if err != nil {
-				return err
+				return scenarios.Misnamed(err)
 			}
 			fmt.Fprintf(w.stdout, "%s\ndeployment %s\n", client.Where(ref.API, ref.Stage), state.DeploymentID)
 			for _, name := range slices.Sorted(maps.Keys(state.Variables)) {

@@ -29,7 +29,7 @@ var exitCodes = []struct {
 }{
 	{exitPromote, "PROMOTE: every check passed on enough evidence, and what was asked was done"},
 	{exitBroken, "the tool or its surroundings broke"},
-	{exitUsage, "usage, configuration or preflight: nothing was sent but a probe of at most 50 requests"},
+	{exitUsage, "usage, configuration or preflight: nothing was sent but a probe of at most 50 requests a stage"},
 	{exitReject, "REJECT: at least one check failed"},
 	{exitInconclusive, "INCONCLUSIVE: not enough evidence by the deadline"},
 	{exitVoid, "INCONCLUSIVE: the measurement is void, or the baseline out of bounds"},

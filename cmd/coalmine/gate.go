@@ -34,8 +34,8 @@ func (p *policyFlags) flags(f *pflag.FlagSet) {
 	f.Float64Var(&p.splitMargin, "split-margin", 0, "points either side of the configured percentage (default min(3, 0.4 x the smaller share))")
 	f.StringVar(&p.errorMax, "errors-max", "1%", "errors of each version")
 	f.Float64Var(&p.errorMargin, "errors-margin", 0.5, "points by which the canary's errors may exceed the baseline's")
-	f.StringArrayVar(&p.latencyMax, "latency-max", nil, `"p99=250ms", repeatable (default none)`)
-	f.StringArrayVar(&p.latencyMore, "latency-margin", nil, `canary against baseline, "p95=10% or 1ms", repeatable; "none" for no check (default p95=10% or 1ms)`)
+	f.StringArrayVar(&p.latencyMax, "latency-max", nil, "`BOUND` like p99=250ms, repeatable (default none)")
+	f.StringArrayVar(&p.latencyMore, "latency-margin", nil, "`BOUND` of canary against baseline like \"p95=10% or 1ms\", repeatable; \"none\" for no check (default p95=10% or 1ms)")
 	f.DurationVar(&p.settle, "settle", 0, "no split verdict before it (default 10s on loopback, 2m elsewhere)")
 	f.DurationVar(&p.minimum, "min-duration", 0, "delays PROMOTE only (default 10s on loopback, 5m elsewhere)")
 	f.DurationVar(&p.maximum, "max-duration", 0, "then INCONCLUSIVE (default 1m on loopback, 15m elsewhere)")
@@ -202,6 +202,7 @@ Nothing is changed unless --promote or --rollback says so.
 	}
 	f := c.Flags()
 	t.flags(f, "requests per time, like 500/s (default 100/s, 1000/s on loopback)")
+	f.Lookup("classify").Usage += ", or learn (default with --api)"
 	p.flags(f)
 	o.flags(f)
 	f.StringVar(&g.Baseline, "baseline", "", "version that serves now, as the answers spell it")

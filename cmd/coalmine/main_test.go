@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"coalmine/analyze"
+	"coalmine/scenarios/emulator"
 )
 
 // The test binary is coalmine itself where a process is needed that can be killed.
@@ -139,6 +140,9 @@ func TestBadInput(t *testing.T) {
 		{[]string{"gate", "--url", "http://example.com/y", "--baseline", "1", "--canary", "2", "--percent", "50", "--classify", "json:/v", "--rate", "5000"}, 2, "above --max-rate"},
 		{[]string{"attack", "--url", "http://127.0.0.1:1/x"}, 1, "connection refused"},
 		{[]string{"attack", "--url", "http://example.com/x", "--rate", "max"}, 2, "--rate max: only on loopback"},
+		{[]string{"attack", "--url", "http://127.0.0.1:1/x", "--classify", "learn"}, 2, "--classify: attack cannot learn"},
+		{gate("--classify", "learn"), 2, "--classify: learn wants to be alone"},
+		{[]string{"report"}, 2, "want one run file, got 0"},
 		{[]string{"report", filepath.Join(dir, "none")}, 2, "no such file"},
 		{[]string{"report", broken}, 2, "run file: line 1"},
 		{[]string{"stack", "up"}, 2, "AWS_ENDPOINT_URL is not set"},
@@ -150,5 +154,57 @@ func TestBadInput(t *testing.T) {
 		if code != tc.code || !strings.Contains(said, tc.says) || strings.Contains(said, "\n") || stdout != "" {
 			t.Errorf("%q: exit %d, stdout %q, stderr %q; want exit %d and one line with %q", tc.args, code, stdout, said, tc.code, tc.says)
 		}
+	}
+}
+
+// What is named and not there is wrong input too, found before anything is sent or changed; and so is a classifier that
+// finds nothing in good answers.
+func TestMisnamed(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	story := func(more string) string {
+		path := filepath.Join(t.TempDir(), "story.yaml")
+		text := "name: x\nbefore: {prod: \"1\"}\n" + more
+		if !strings.Contains(more, "canary:") {
+			text += "canary: {percent: 50, overrides: {lambdaAlias: staging}}\n"
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"canary", "show", "--api", "nope"}, "find API nope: no REST API has this id or name; there are products"},
+		{[]string{"canary", "show", "--api", "products", "--stage", "nope"}, "read stage nope: GetStage: NotFoundException"},
+		{[]string{"canary", "abort", "--api", "products", "--stage", "nope"}, "GetStage: NotFoundException"},
+		{[]string{"canary", "create", "--api", "products", "--percent", "0"}, "--percent: want more than 0 and at most 100, got 0"},
+		{[]string{"attack", "--api", "nope", "--path", "/products"}, "find API nope"},
+		{[]string{"attack", "--api", "products", "--path", "/products", "--out", t.TempDir()}, "is a directory: want --out FILE, or none"},
+		{[]string{"gate", "--api", "nope", "--path", "/products"}, "find API nope"},
+		{[]string{"gate", "--api", "products", "--path", "/nope"}, "the API has no such path"},
+		{[]string{"gate", "--api", "products", "--path", "/products", "--stage", "nope"}, "GetStage: NotFoundException"},
+		{[]string{"run", story("target: {api: nope}\n")}, "find API nope"},
+		{[]string{"run", story("target: {path: /nope}\n")}, "the API has no such path"},
+		{[]string{"run", story("canary: {percent: 50, overrides: {lambdaAlias: nope}}\n")}, "function getProducts has no alias nope"},
+		{[]string{"run", story("classify: [header:Nope]\n")}, "classify header:Nope: none of 20 answers names a version; one was: HTTP 200"},
+		{[]string{"run", story("")}, "classify: missing, and cannot be learned from one version"},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), s.env, tc.args...)
+		lines := strings.Split(strings.TrimSpace(stderr), "\n")
+		if last := lines[len(lines)-1]; code != exitUsage || !strings.HasPrefix(last, "coalmine: ") || !strings.Contains(last, tc.says) || stdout != "" {
+			t.Errorf("%q: exit %d, stdout %q, stderr %q; want exit 2 and a line with %q", tc.args, code, stdout, stderr, tc.says)
+		}
+	}
+	s.asBefore(t)
+	// The state directory cannot be made.
+	s.env["XDG_STATE_HOME"] = file
+	if code, _, stderr := coalmine(t, t.Context(), s.env, "attack", "--api", "products", "--path", "/products"); code != exitUsage || !strings.Contains(stderr, "want --out FILE, or none") {
+		t.Errorf("state directory: exit %d %s", code, stderr)
 	}
 }

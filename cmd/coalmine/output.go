@@ -49,7 +49,7 @@ func (o *output) open(w world, command string, now time.Time) error {
 	case "":
 		dir := filepath.Join(w.stateDir(), "runs")
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("run file: %w", err)
+			return usagef("run file: %w: want --out FILE, or none", err)
 		}
 		o.path = filepath.Join(dir, fmt.Sprintf("%s-%s-%s.ndjson", now.UTC().Format("20060102T150405Z"), command, unique()))
 	default:
@@ -57,7 +57,7 @@ func (o *output) open(w world, command string, now time.Time) error {
 	}
 	file, err := os.OpenFile(o.path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return usagef("--out: %w", err)
+		return usagef("run file: %w: want --out FILE, or none", err)
 	}
 	o.file = file
 	return nil

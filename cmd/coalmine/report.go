@@ -17,7 +17,12 @@ func (w world) reportCommand() *cobra.Command {
 		Short: "Show a run again from its run file, or judge it by another policy",
 		Long: `Show a run again from its run file. With --policy the recorded windows are judged
 anew, look by look: the verdict that policy would have given, and its exit code.`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("want one run file, got %d", len(args))
+			}
+			return nil
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			show, err := report.Named(format)
 			if err != nil {

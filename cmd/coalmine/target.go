@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -38,8 +37,8 @@ func (t *target) flags(f *pflag.FlagSet, rateHelp string) {
 	f.StringVar(&t.region, "region", "", "AWS region (default: as the AWS CLI finds it)")
 	f.StringVar(&t.profile, "profile", "", "AWS profile (default: as the AWS CLI finds it)")
 	f.StringVar(&t.method, "method", http.MethodGet, "GET or HEAD")
-	f.StringArrayVarP(&t.headers, "header", "H", nil, `header "Name: value", repeatable; values are never written anywhere`)
-	f.StringArrayVar(&t.classify, "classify", nil, "what tells the versions apart: header:NAME, json:POINTER or body:REGEX, repeatable, or learn")
+	f.StringArrayVarP(&t.headers, "header", "H", nil, "`HEADER` as \"Name: value\", repeatable; values are never written anywhere")
+	f.StringArrayVar(&t.classify, "classify", nil, "`RULE` that tells the versions apart: header:NAME, json:POINTER or body:REGEX, repeatable")
 	f.StringVar(&t.rate, "rate", "", rateHelp)
 	f.IntVar(&t.connections, "connections", 0, "most connections (default 1000; 64 with --rate max)")
 	f.DurationVar(&t.timeout, "timeout", attack.DefaultTimeout, "for each request; counts as an error and as slow")
@@ -133,15 +132,11 @@ func (t *target) rateFor(to string, otherwise, onLoopback float64) (vegeta.Rate,
 // profile, is the caller's to name.
 func (w world) connect(ctx context.Context, region, profile string) (*stage.Client, error) {
 	client, err := stage.Connect(ctx, stage.Config{Endpoint: w.env("AWS_ENDPOINT_URL"), Region: region, Profile: profile})
-	var answered *stage.RequestError
-	if err != nil && !errors.As(err, &answered) {
-		return nil, usage(err)
-	}
-	return client, err
+	return client, scenarios.Misnamed(err)
 }
 
 // ref finds the API and names the method under test.
 func (t *target) ref(ctx context.Context, c *stage.Client) (stage.Ref, error) {
 	api, err := c.FindAPI(ctx, t.api)
-	return stage.Ref{API: api, Stage: t.stage, Method: t.method, Path: t.path}, err
+	return stage.Ref{API: api, Stage: t.stage, Method: t.method, Path: t.path}, scenarios.Misnamed(err)
 }
