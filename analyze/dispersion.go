@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"math"
+	"time"
 
 	"coalmine/attack"
 )
@@ -42,16 +43,17 @@ func (s *spread) factor() float64 {
 
 // seconds watches the judged part of a run: errors by the second, routing from window to window.
 type seconds struct {
-	at             int64 // the second being added up
-	routed, failed spread
-	now            second
-	base, canary   float64 // hits so far
-	drift          [2]float64
-	settled        int64 // window from which routing is watched: until settle its share may still move
-	windows        int
+	at           int64  // the second being added up
+	routed       spread // to the canary
+	failed, slow spread // of all answers, of all successes
+	slowFrom     time.Duration
+	now          second
+	base, canary float64 // hits in whole seconds so far
+	drift        [2]float64
+	settled      int64 // window from which routing is watched: until settle its share may still move
 }
 
-type second struct{ base, canary, errors, hits uint64 }
+type second struct{ base, canary, errors, hits, slow, good uint64 }
 
 const windowsPerSecond = int64(1e9 / attack.WindowLength)
 
@@ -69,6 +71,8 @@ func (s *seconds) add(w *attack.Window, base, canary uint64) {
 		s.now.hits += answered(a)
 		for _, t := range a.Arms {
 			s.now.errors += t.Failed()
+			s.now.good += t.Hits - min(t.Failed(), t.Hits)
+			s.now.slow += surelyAbove(t.Response, s.slowFrom)
 		}
 		for _, t := range a.Unattributed {
 			s.now.errors += t.Failed()
@@ -83,6 +87,7 @@ func (s *seconds) add(w *attack.Window, base, canary uint64) {
 func (s *seconds) close() {
 	b, c := float64(s.now.base), float64(s.now.canary)
 	s.failed.add(min(s.now.errors, s.now.hits), s.now.hits)
+	s.slow.add(min(s.now.slow, s.now.good), s.now.good)
 	if s.now.hits > 0 {
 		rate := float64(s.now.errors) / float64(s.now.hits)
 		s.base, s.canary = s.base+b, s.canary+c

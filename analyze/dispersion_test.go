@@ -110,3 +110,69 @@ func TestLastHalf(t *testing.T) {
 		}
 	}
 }
+
+// Gateway errors that may be anybody's keep a good canary from passing, unless the policy takes them to be independent
+// of the version; then the report says what that rests on.
+func TestUnattributedIndependent(t *testing.T) {
+	for _, tc := range []struct {
+		unattributed string
+		want         analyze.Verdict
+	}{{analyze.WorstCase, analyze.Inconclusive}, {analyze.Independent, analyze.Promote}} {
+		p := policy(func(p *analyze.Policy) {
+			p.Unattributed, p.MaxDuration = tc.unattributed, analyze.Duration(30*time.Second)
+		})
+		s := begin(t, &p)
+		c := healthy(1)
+		c.Baseline.Anonymous, c.Canary.Anonymous = 0.004, 0.004
+		s.traffic(c, analyze.During, time.Duration(p.MaxDuration), nil, "stage", "prod")
+		a := s.finish("verdict")
+		if a.Conclusion.Verdict != tc.want || noted(a, "do not depend on the version") != (tc.want == analyze.Promote) {
+			t.Errorf("%s: %s: %s %q", tc.unattributed, a.Conclusion.Verdict, a.Conclusion.Sentence, a.Notes)
+		}
+	}
+	// Being independent is no excuse: a canary whose own crashes are anonymous is rejected all the same.
+	p := policy(func(p *analyze.Policy) { p.Unattributed = analyze.Independent })
+	s := begin(t, &p)
+	c := healthy(1)
+	c.Canary.Anonymous = 0.2
+	s.traffic(c, analyze.During, time.Duration(p.MaxDuration), nil, "stage", "prod")
+	if a := s.finish("verdict"); a.Conclusion.Verdict != analyze.Reject {
+		t.Errorf("crashing: %s: %s", a.Conclusion.Verdict, a.Conclusion.Sentence)
+	}
+}
+
+// Errors in bursts count for less where the policy allows for them; independent ones count as ever.
+func TestRobust(t *testing.T) {
+	evidence := func(robust string, errors func(second int64) uint64) float64 {
+		p := policy(func(p *analyze.Policy) {
+			p.Robust = robust
+			p.MinDuration, p.MaxDuration = analyze.Duration(39*time.Second), analyze.Duration(40*time.Second)
+		})
+		s := begin(t, &p)
+		s.traffic(healthy(1), analyze.During, time.Duration(p.MaxDuration), func(w *attack.Window) {
+			for _, version := range []string{"1", "2"} {
+				failing(w, version, attack.ServerError, errors(w.Index/10))
+			}
+		}, "stage", "prod")
+		for _, c := range s.finish("budget").Checks {
+			if c.Name == "errors 2" {
+				return c.Evidence
+			}
+		}
+		t.Fatal("no check of the canary's errors")
+		return 0
+	}
+	none := func(int64) uint64 { return 0 }
+	bursts := func(second int64) uint64 {
+		if second%8 == 7 {
+			return 1
+		}
+		return 0
+	}
+	if plain, robust := evidence(analyze.NotRobust, none), evidence(analyze.Blocks, none); plain != robust {
+		t.Errorf("without errors: %v plain, %v robust", plain, robust)
+	}
+	if plain, robust := evidence(analyze.NotRobust, bursts), evidence(analyze.Blocks, bursts); !(robust > 1 && robust < plain/10) {
+		t.Errorf("with bursts: %v plain, %v robust; want less, and still something", plain, robust)
+	}
+}

@@ -93,7 +93,7 @@ func (d *during) add(w *attack.Window) {
 		return
 	}
 	if d.arming.judging(w.Index) {
-		e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+		e := d.evidence()
 		d.past.add(d.judged.hits, &e)
 	}
 	if tripped := d.breaker.add(w); !d.look(w.End()) && tripped != "" {
@@ -151,7 +151,7 @@ func (d *during) arm() {
 		}
 	}
 	d.seconds.settled = max(d.arming.settle, d.arming.start)
-	d.split, err = newSplitCheck(p, t.Share(), d.levels, max(d.arming.settle, d.arming.start))
+	d.split, err = newSplitCheck(p, t.Share(), d.levels, max(d.arming.settle, d.arming.start), p.Unattributed == Independent)
 	keep(d.split, err)
 
 	known := attack.Histogram(nil)
@@ -163,6 +163,7 @@ func (d *during) arm() {
 		e := d.before.evidence(t.Baseline, "")
 		known, rate = e.baseline.response, &sequential.Rate{K: e.baseline.errors, N: e.baseline.hits}
 	}
+	d.seconds.slowFrom = known.Quantile(0.95)
 	bound, problem := sequential.NewBound(float64(p.Errors.Max), d.levels)
 	for _, canary := range []bool{false, true} {
 		keep(armErrors{test: bound, needed: -math.Log(p.Alpha), limit: float64(p.Errors.Max), version: d.version(canary), canary: canary}, problem)
@@ -200,8 +201,20 @@ func (d *during) version(canary bool) string {
 // readings are all checks at this moment, weighed as the policy's whole set of checks, whether they have begun or not:
 // one that has not stands at 1 to 1.
 func (d *during) readings() []reading {
-	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+	e := d.evidence()
 	return d.readingsOf(&e)
+}
+
+// evidence is what was judged, as the policy wants it read.
+func (d *during) evidence() evidence {
+	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+	if d.policy.Unattributed == Independent {
+		e.attribute()
+	}
+	if d.policy.Robust == Blocks {
+		e.bursts, e.slowBursts, e.routed = d.seconds.failed.factor(), d.seconds.slow.factor(), d.seconds.routed.factor()
+	}
+	return e
 }
 
 func (d *during) readingsOf(e *evidence) []reading {
@@ -288,7 +301,7 @@ func (d *during) look(now time.Duration) (decided bool) {
 // lastHalf names what the last half of the judged answers would fail by on its own, "" if by nothing. The split looks at
 // every start already, and the stage's errors at all.
 func (d *during) lastHalf(toFail float64) string {
-	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+	e := d.evidence()
 	was, found := d.past.half(d.judged.hits)
 	if !found {
 		return ""
@@ -398,7 +411,7 @@ func roundUp(x float64) uint64 {
 
 // explain is the check with its numbers, outcome as given.
 func (d *during) explain(r reading, o Outcome) Check {
-	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+	e := d.evidence()
 	c := r.check.explain(&e, o, r)
 	c.Name, c.Outcome, c.Guard = r.check.name(), o, r.check.group() <= interference
 	c.Evidence, c.Needed = sixDigits(times(r.pass)), 1/d.policy.Alpha
@@ -440,6 +453,9 @@ func (d *during) warnings() (notes []string) {
 			notes = append(notes, sentence("%s carried no version and counted against the canary; above a fifth of the errors margin this alone can keep it from passing.",
 				plural(anonymous, "error", "errors")))
 		}
+	}
+	if d.policy.Unattributed == Independent {
+		notes = append(notes, "Errors without a version were attributed in proportion: this assumes that gateway errors do not depend on the version.")
 	}
 	if d.before == nil {
 		notes = append(notes, "There was no before phase: whether the canary made both versions worse was not checked.")

@@ -38,11 +38,13 @@ func (c armErrors) arm(e *evidence) arm {
 
 func (c armErrors) look(e *evidence) (pass, fail float64) {
 	a, anonymous := c.arm(e), e.errors+e.pending
+	c.test = c.test.Tempered(e.bursts)
 	return c.test.Pass(a.errors+anonymous, a.hits+anonymous), c.test.Fail(a.errors, a.hits+e.successes+e.pending)
 }
 
 func (c armErrors) explain(e *evidence, o Outcome, _ reading) Check {
 	a, anonymous := c.arm(e), e.errors+e.pending
+	c.test = c.test.Tempered(e.bursts)
 	out := Check{Unit: UnitShare, K: a.errors, N: a.hits, Limit: Interval{High: &c.limit}, Guard: !c.canary}
 	if a.hits+anonymous == 0 {
 		out.Sentence = sentence("No answer of version %s was judged.", c.version)
@@ -131,12 +133,14 @@ func (c errorDifference) passes() bool { return true }
 
 func (c errorDifference) look(e *evidence) (pass, fail float64) {
 	b, a, anonymous := e.baseline, e.canary, e.errors+e.pending
+	c.test = c.test.Tempered(e.bursts)
 	return c.test.Pass(b.errors, b.hits+e.successes, a.errors+anonymous, a.hits+anonymous),
 		c.test.Fail(b.errors+anonymous, b.hits+anonymous, a.errors, a.hits+e.successes)
 }
 
 func (c errorDifference) explain(e *evidence, o Outcome, _ reading) Check {
 	b, a, anonymous := e.baseline, e.canary, e.errors+e.pending
+	c.test = c.test.Tempered(e.bursts)
 	out := Check{Unit: UnitPoints, K: a.errors, N: a.hits + b.hits, Limit: Interval{High: ptr(c.margin * 100)}}
 	if a.hits == 0 || b.hits == 0 {
 		out.Sentence = "Errors of the two versions cannot be compared: one of them gave no answer."

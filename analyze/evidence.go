@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"math"
 	"time"
 
 	"coalmine/attack"
@@ -104,6 +105,29 @@ type evidence struct {
 	successes        uint64           // without a version
 	response         attack.Histogram // of those
 	pending          uint64
+
+	// How many times wider than independent trials they spread, where the policy wants that allowed for; else 0.
+	bursts, slowBursts, routed float64
+}
+
+// attribute hands out the errors without a version in proportion to the arms' answers: right if what takes the version
+// away does not depend on it. The successes among them say nothing then, and are left out.
+func (e *evidence) attribute() {
+	named := e.baseline.hits + e.canary.hits
+	if named == 0 {
+		return
+	}
+	share := float64(e.canary.hits) / float64(named)
+	errors, timeouts := uint64(math.Round(float64(e.errors)*share)), uint64(math.Round(float64(e.timeouts)*share))
+	e.canary.take(errors, timeouts)
+	e.baseline.take(e.errors-errors, e.timeouts-timeouts)
+	e.errors, e.timeouts, e.successes, e.response = 0, 0, 0, nil
+}
+
+func (a *arm) take(errors, timeouts uint64) {
+	a.hits += errors
+	a.errors += errors
+	a.timeouts += timeouts
 }
 
 func (t *totals) evidence(baseline, canary string) evidence {

@@ -69,13 +69,14 @@ func (e *evidence) clone() evidence {
 func (e *evidence) since(was evidence) evidence {
 	return evidence{
 		baseline: e.baseline.since(was.baseline), canary: e.canary.since(was.canary),
-		errors: e.errors - was.errors, timeouts: e.timeouts - was.timeouts, successes: e.successes - was.successes,
+		errors: e.errors - min(was.errors, e.errors), timeouts: e.timeouts - min(was.timeouts, e.timeouts), successes: e.successes - was.successes,
 		response: less(e.response, was.response), pending: e.pending,
+		bursts: e.bursts, slowBursts: e.slowBursts, routed: e.routed,
 	}
 }
 
 func (a arm) since(was arm) arm {
-	return arm{hits: a.hits - was.hits, errors: a.errors - was.errors, timeouts: a.timeouts - was.timeouts, response: less(a.response, was.response)}
+	return arm{hits: a.hits - min(was.hits, a.hits), errors: a.errors - min(was.errors, a.errors), timeouts: a.timeouts - min(was.timeouts, a.timeouts), response: less(a.response, was.response)}
 }
 
 func less(h, was attack.Histogram) (out attack.Histogram) {

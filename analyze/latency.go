@@ -31,6 +31,7 @@ func (c armLatency) group() group {
 
 func (c armLatency) look(e *evidence) (pass, fail float64) {
 	a := armErrors{canary: c.canary}.arm(e)
+	c.test = c.test.Tempered(e.slowBursts)
 	maybe := atLeast(e.response, c.limit) + e.timeouts + e.pending
 	surely := surelyAbove(a.response, c.limit) + a.timeouts
 	population := a.successes() + a.timeouts
@@ -40,6 +41,7 @@ func (c armLatency) look(e *evidence) (pass, fail float64) {
 
 func (c armLatency) explain(e *evidence, o Outcome, _ reading) Check {
 	a := armErrors{canary: c.canary}.arm(e)
+	c.test = c.test.Tempered(e.slowBursts)
 	limit := float64(c.limit)
 	out := Check{Unit: UnitTime, K: surelyAbove(a.response, c.limit) + a.timeouts, N: a.successes() + a.timeouts, Limit: Interval{High: &limit}, Guard: !c.canary}
 	if out.N == 0 {
@@ -138,6 +140,7 @@ func (c *latencyDifference) tails(e *evidence) (slow uint64) {
 
 func (c *latencyDifference) look(e *evidence) (pass, fail float64) {
 	slow := c.tails(e)
+	c.test.Temper(e.slowBursts)
 	pass, _ = c.test.Pass(c.base, c.can, c.any, slow)
 	fail, _ = c.test.Fail(c.base, c.can, c.any, slow)
 	return pass, fail

@@ -12,18 +12,28 @@ import (
 
 // Policy is what a canary has to prove, and at which risk of being wrong. Field comments give the default.
 type Policy struct {
-	Alpha       float64        `yaml:"alpha" json:"alpha"`               // 0.01: probability of a wrong promote, 0 to 1
-	Beta        float64        `yaml:"beta" json:"beta"`                 // 0.05: probability of a wrong reject, 0 to 1
-	Split       SplitPolicy    `yaml:"split" json:"split"`               //
-	Errors      ErrorPolicy    `yaml:"errors" json:"errors"`             //
-	Latency     LatencyPolicy  `yaml:"latency" json:"latency"`           //
-	Settle      Duration       `yaml:"settle" json:"settle"`             // 10s on loopback, 120s elsewhere: no split verdict before it
-	WarmUp      int            `yaml:"warm-up" json:"warm-up"`           // 20: hits per arm since the first canary answer, not judged
-	MinDuration Duration       `yaml:"min-duration" json:"min-duration"` // 10s on loopback, 5m elsewhere: delays PROMOTE only
-	MaxDuration Duration       `yaml:"max-duration" json:"max-duration"` // 60s on loopback, 15m elsewhere: then Inconclusive
-	Breaker     BreakerPolicy  `yaml:"breaker" json:"breaker"`           //
-	Validity    ValidityPolicy `yaml:"validity" json:"validity"`         //
+	Alpha        float64        `yaml:"alpha" json:"alpha"`               // 0.01: probability of a wrong promote, 0 to 1
+	Beta         float64        `yaml:"beta" json:"beta"`                 // 0.05: probability of a wrong reject, 0 to 1
+	Split        SplitPolicy    `yaml:"split" json:"split"`               //
+	Errors       ErrorPolicy    `yaml:"errors" json:"errors"`             //
+	Latency      LatencyPolicy  `yaml:"latency" json:"latency"`           //
+	Unattributed string         `yaml:"unattributed" json:"unattributed"` // worst-case: hits without a version count against whom they hurt most; or independent of the version
+	Robust       string         `yaml:"robust" json:"robust"`             // none; or blocks: errors and slow answers come in bursts
+	Settle       Duration       `yaml:"settle" json:"settle"`             // 10s on loopback, 120s elsewhere: no split verdict before it
+	WarmUp       int            `yaml:"warm-up" json:"warm-up"`           // 20: hits per arm since the first canary answer, not judged
+	MinDuration  Duration       `yaml:"min-duration" json:"min-duration"` // 10s on loopback, 5m elsewhere: delays PROMOTE only
+	MaxDuration  Duration       `yaml:"max-duration" json:"max-duration"` // 60s on loopback, 15m elsewhere: then Inconclusive
+	Breaker      BreakerPolicy  `yaml:"breaker" json:"breaker"`           //
+	Validity     ValidityPolicy `yaml:"validity" json:"validity"`         //
 }
+
+// What Unattributed and Robust may be.
+const (
+	WorstCase   = "worst-case"
+	Independent = "independent"
+	NotRobust   = "none"
+	Blocks      = "blocks"
+)
 
 // SplitPolicy bounds the canary's share.
 type SplitPolicy struct {
@@ -66,6 +76,7 @@ type ValidityPolicy struct {
 func DefaultPolicy(loopback bool) Policy {
 	p := Policy{
 		Alpha: 0.01, Beta: 0.05,
+		Unattributed: WorstCase, Robust: NotRobust,
 		Errors:      ErrorPolicy{Max: 0.01, Margin: 0.5},
 		Settle:      Duration(120 * time.Second),
 		WarmUp:      20,
@@ -126,6 +137,10 @@ func (p Policy) Validate(share float64) error {
 		return fmt.Errorf("policy: errors.max: want more than 0%% and less than 100%%, got %s", p.Errors.Max)
 	case !(p.Errors.Margin > 0 && p.Errors.Margin < 100):
 		return fmt.Errorf("policy: errors.margin: want more than 0 and less than 100 points, got %v", p.Errors.Margin)
+	case p.Unattributed != "" && p.Unattributed != WorstCase && p.Unattributed != Independent:
+		return fmt.Errorf("policy: unattributed: want %s or %s, got %q", WorstCase, Independent, p.Unattributed)
+	case p.Robust != "" && p.Robust != NotRobust && p.Robust != Blocks:
+		return fmt.Errorf("policy: robust: want %s or %s, got %q", NotRobust, Blocks, p.Robust)
 	case p.WarmUp < 0:
 		return fmt.Errorf("policy: warm-up: want 0 or more hits, got %d", p.WarmUp)
 	case p.MaxDuration <= 0:

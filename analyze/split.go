@@ -15,18 +15,22 @@ type splitCheck struct {
 	share, margin float64
 	alpha         float64
 	settled       int64 // window of the last start
+	named         bool  // only answers that name a version count: the policy takes the others to be independent of it
 	starts        []sequential.SplitCount
 	windows       []int64 // of the starts
 	rest          sequential.SplitCount
 }
 
-func newSplitCheck(p Policy, share float64, l sequential.Levels, settled int64) (*splitCheck, error) {
+func newSplitCheck(p Policy, share float64, l sequential.Levels, settled int64, named bool) (*splitCheck, error) {
 	test, err := sequential.NewSplit(share, p.MarginShare(), l)
-	return &splitCheck{test: test, share: share, margin: p.MarginShare(), alpha: p.Alpha, settled: settled}, err
+	return &splitCheck{test: test, share: share, margin: p.MarginShare(), alpha: p.Alpha, settled: settled, named: named}, err
 }
 
 func (c *splitCheck) add(w *attack.Window, canary uint64) {
 	n := sequential.SplitCount{Canary: canary, Unclassified: unattributed(w.Answers) + w.Pending, N: w.Hits + w.Pending}
+	if c.named {
+		n.Unclassified, n.N = w.Pending, n.N-unattributed(w.Answers)
+	}
 	if w.Index < c.settled {
 		c.starts, c.windows = append(c.starts, n), append(c.windows, w.Index)
 		return
@@ -41,8 +45,12 @@ func (c *splitCheck) late(l attack.Late, canary uint64) {
 		into = &c.starts[i]
 	}
 	into.Canary += canary
-	named := answered(l.Answers) - unattributed(l.Answers)
-	into.Unclassified -= min(named, into.Unclassified)
+	all, nameless := answered(l.Answers), unattributed(l.Answers)
+	if c.named {
+		into.N -= min(nameless, into.N)
+		nameless = 0
+	}
+	into.Unclassified -= min(all-nameless, into.Unclassified)
 }
 
 func plus(a, b sequential.SplitCount) sequential.SplitCount {
@@ -61,15 +69,16 @@ func (c *splitCheck) name() string { return "split" }
 func (c *splitCheck) group() group { return split }
 func (c *splitCheck) passes() bool { return true }
 
-func (c *splitCheck) look(*evidence) (pass, fail float64) {
-	least := c.test.MinOverStarts(c.starts, c.rest)
+func (c *splitCheck) look(e *evidence) (pass, fail float64) {
+	least := c.test.Tempered(e.routed).MinOverStarts(c.starts, c.rest)
 	return min(least.PassLow, least.PassHigh), least.Fail
 }
 
 // bounds are the shares that the start windows which decide leave possible: not those of all answers, as part of them
 // may be from before the change had arrived everywhere.
-func (c *splitCheck) bounds() (low, high float64) {
-	least := c.test.MinOverStarts(c.starts, c.rest)
+func (c *splitCheck) bounds(routed float64) (low, high float64) {
+	test := c.test.Tempered(routed)
+	least := test.MinOverStarts(c.starts, c.rest)
 	from := func(start int) sequential.SplitCount {
 		sum := c.rest
 		for _, w := range c.starts[start:] {
@@ -77,12 +86,12 @@ func (c *splitCheck) bounds() (low, high float64) {
 		}
 		return sum
 	}
-	low, _ = c.test.Bounds(from(least.PassLowStart))
-	_, high = c.test.Bounds(from(least.PassHighStart))
+	low, _ = test.Bounds(from(least.PassLowStart))
+	_, high = test.Bounds(from(least.PassHighStart))
 	return low, high
 }
 
-func (c *splitCheck) explain(_ *evidence, o Outcome, _ reading) Check {
+func (c *splitCheck) explain(e *evidence, o Outcome, _ reading) Check {
 	sum := c.total()
 	out := Check{Unit: UnitShare, K: sum.Canary, N: sum.N, Limit: Interval{ptr(c.share - c.margin), ptr(c.share + c.margin)}}
 	if sum.N == 0 {
@@ -97,7 +106,7 @@ func (c *splitCheck) explain(_ *evidence, o Outcome, _ reading) Check {
 		seen += sentence(", %s do not", Count(sum.Unclassified))
 	}
 	seen += ")"
-	low, high := c.bounds()
+	low, high := c.bounds(e.routed)
 	if c.rest.N > 0 {
 		out.Proven = Interval{ptr(low), ptr(high)}
 	}
