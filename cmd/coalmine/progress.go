@@ -14,15 +14,16 @@ import (
 	"coalmine/report"
 )
 
-// progress shows how a run stands: one line that is written over on a terminal, a line a second elsewhere.
+// progress shows how a run stands: one line that is written over on a terminal, a line now and then elsewhere.
 type progress struct {
 	mu    sync.Mutex
 	to    io.Writer
 	live  bool
 	width int
-	last  time.Time
 	phase string
-	shown int // characters of the line on the screen
+	began time.Time // the phase
+	last  time.Time // a line
+	shown int       // characters of the line on the screen
 }
 
 func newProgress(w world, quiet bool) *progress {
@@ -55,10 +56,19 @@ func (p *progress) watch(a analyze.Analysis) {
 		}
 		p.phase = phase
 		p.overwrite(line)
-	case phase != p.phase || time.Since(p.last) >= time.Second:
-		p.last, p.phase = time.Now(), phase
+	case phase != p.phase:
+		p.phase, p.began, p.last = phase, time.Now(), time.Now()
+		fmt.Fprintln(p.to, line)
+	case time.Since(p.last) >= pause(p.last.Sub(p.began)):
+		p.last = time.Now()
 		fmt.Fprintln(p.to, line)
 	}
+}
+
+// pause is how long a log stays quiet after its last line, that far into a phase: a quarter of an hour is some 60 lines
+// instead of 900.
+func pause(into time.Duration) time.Duration {
+	return min(max(into/10, time.Second), 30*time.Second)
 }
 
 func (p *progress) overwrite(line string) {
