@@ -21,7 +21,7 @@ func (w world) emulatorCommand() *cobra.Command {
 		Long: `Serve an emulator of API Gateway and Lambda on loopback, until interrupted, with
 the demonstration system up. Credentials are not checked:
 
-  export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_REGION=us-east-1
+  export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
   aws apigateway get-rest-apis`,
 		Args: cobra.NoArgs,
