@@ -115,7 +115,11 @@ func (c *latencyDifference) passes() bool { return true }
 
 // fill sums a histogram from above, straight from its buckets. Timeouts are slower than any bin.
 func (c *latencyDifference) fill(into *sequential.Tails, h attack.Histogram, timeouts uint64) {
-	if into.C == nil {
+	if len(h) == 0 && timeouts == 0 {
+		into.C = into.C[:0]
+		return
+	}
+	if into.C = into.C[:cap(into.C)]; len(into.C) == 0 {
 		into.C = make([]uint64, attack.Bins)
 	}
 	sum, above := timeouts, attack.Bins
