@@ -517,3 +517,52 @@ func TestHangup(t *testing.T) {
 		})
 	}
 }
+
+// Whatever step AWS refuses, the stage is as it was, or the journal knows and recover makes it so.
+func TestRefusedStep(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		refused  func(r *http.Request, body []byte) bool
+		says     string
+		recovers bool
+	}{
+		{"create", func(r *http.Request, body []byte) bool {
+			return r.Method == http.MethodPatch && bytes.Contains(body, []byte(`"50.0"`))
+		}, "create canary on prod: UpdateStage: AccessDeniedException", false},
+		{"deploy", func(r *http.Request, _ []byte) bool {
+			return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/deployments")
+		}, "deploy canary on prod: CreateDeployment: AccessDeniedException", false},
+		{"abort", func(r *http.Request, body []byte) bool {
+			return r.Method == http.MethodPatch && bytes.Contains(body, []byte(`"0.0"`))
+		}, "abort canary on prod: UpdateStage: AccessDeniedException: no (see: coalmine canary recover)", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}}) // a sure reject
+			var healed atomic.Bool
+			s.through(t, func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if healed.Load() || !tc.refused(r, body) {
+					return false
+				}
+				w.Header().Set("X-Amzn-ErrorType", "AccessDeniedException")
+				w.WriteHeader(http.StatusForbidden)
+				io.WriteString(w, `{"Message":"no"}`)
+				return true
+			})
+			code, stdout, stderr := coalmine(t, t.Context(), s.env, "run", quick(t), "--out", "none")
+			lines := strings.Split(strings.TrimSpace(stderr), "\n")
+			if last := lines[len(lines)-1]; code != exitBroken || !strings.Contains(last, tc.says) || stdout == "" {
+				t.Errorf("exit %d, last line %q; want 1 and %q\n%s", code, last, tc.says, stdout)
+			}
+			if tc.recovers {
+				healed.Store(true)
+				if code, stdout, stderr := coalmine(t, t.Context(), s.env, "canary", "recover"); code != 0 {
+					t.Errorf("recover: exit %d %s%s", code, stdout, stderr)
+				}
+			}
+			s.asBefore(t)
+			if code, stdout, _ := coalmine(t, t.Context(), s.env, "canary", "recover"); code != 0 || !strings.Contains(stdout, "nothing is unfinished") {
+				t.Errorf("the journal is left open: exit %d %s", code, stdout)
+			}
+		})
+	}
+}
