@@ -131,10 +131,6 @@ func (c *control) api(in *call) (*restAPI, error) {
 	return nil, notFound("Invalid API identifier specified %s:%s", account, in.path("api"))
 }
 
-func (api *restAPI) arn() string {
-	return "arn:aws:apigateway:" + api.region + "::/restapis/" + api.ID
-}
-
 func (c *control) getAccount(*call) (answer, error) {
 	return ok(map[string]any{
 		"apiKeyVersion":    "4",

@@ -32,9 +32,9 @@ func stale(read string) error {
 
 // listed pages a Lambda collection.
 func listed[T any](key string, items []T, in *call) (answer, error) {
-	part, next, err := page(items, in.query.Get("Marker"), in.query.Get("MaxItems"), 50, 10000)
+	part, next, err := page(items, in.query.Get("Marker"), in.query.Get("MaxItems"), 50, 10000, invalidParameter)
 	if err != nil {
-		return answer{}, invalidParameter("%v", err)
+		return answer{}, err
 	}
 	body := map[string]any{key: part}
 	if next != "" {

@@ -182,19 +182,19 @@ type list[T any] struct {
 }
 
 func paged[T any](items []T, q url.Values) (answer, error) {
-	part, next, err := page(items, q.Get("position"), q.Get("limit"), 25, 500)
+	part, next, err := page(items, q.Get("position"), q.Get("limit"), 25, 500, badRequest)
 	if err != nil {
-		return answer{}, badRequest("%v", err)
+		return answer{}, err
 	}
 	return ok(list[T]{part, next})
 }
 
 // page cuts items at a position that an earlier page gave out.
-func page[T any](items []T, position, limit string, usual, most int) (part []T, next string, err error) {
+func page[T any](items []T, position, limit string, usual, most int, bad func(format string, args ...any) error) (part []T, next string, err error) {
 	n := usual
 	if limit != "" {
 		if n, err = strconv.Atoi(limit); err != nil || n < 1 {
-			return nil, "", fmt.Errorf("Invalid limit %s", limit)
+			return nil, "", bad("Invalid limit %s", limit)
 		}
 	}
 	from := 0
@@ -204,7 +204,7 @@ func page[T any](items []T, position, limit string, usual, most int) (part []T, 
 			from, err = strconv.Atoi(string(text))
 		}
 		if err != nil || from < 0 {
-			return nil, "", fmt.Errorf("Invalid position parameter %s", position)
+			return nil, "", bad("Invalid position parameter %s", position)
 		}
 	}
 	from = min(from, len(items))
