@@ -137,36 +137,17 @@ Nothing is changed unless --promote or --rollback says so.
 			if err != nil {
 				return err
 			}
-			where := ""
-			if t.api == "" {
-				switch {
-				case g.Baseline == "" || g.Canary == "" || !c.Flags().Changed("percent"):
-					return usagef("--url: want --baseline, --canary and --percent, too: nobody else knows them")
-				case !(g.Percent > 0 && g.Percent < 100):
-					return usagef("--percent: want more than 0 and less than 100, got %v", g.Percent)
-				case len(t.classify) == 0:
-					return usagef("--url: want --classify, too: header:NAME, json:POINTER, body:REGEX or learn")
-				case promote || rollback:
-					return usagef("--promote and --rollback need --api: a URL has no control plane")
+			if err := checkGate(c.Flags(), &t, &g, promote || rollback); err != nil {
+				return err
+			}
+			var where string
+			if g.Client, g.Ref, where, err = w.locate(ctx, &t); err != nil {
+				return err
+			}
+			if promote || rollback {
+				if err := g.Client.MayChange(); err != nil {
+					return usage(err)
 				}
-				where = whereURL(t.url)
-			} else {
-				if c.Flags().Changed("percent") {
-					return usagef("--percent is read from AWS with --api")
-				}
-				if g.Client, err = w.connect(ctx, t.region, t.profile); err != nil {
-					return err
-				}
-				if promote || rollback {
-					if err := g.Client.MayChange(); err != nil {
-						return usage(err)
-					}
-				}
-				if g.Ref, err = t.ref(ctx, g.Client); err != nil {
-					return err
-				}
-				where = g.Client.Where(g.Ref.API, g.Ref.Stage)
-				t.url = g.Client.InvokeURL(g.Ref)
 			}
 			rate, err := t.rateFor(t.url, 100, 1000)
 			if err != nil {
@@ -213,6 +194,25 @@ Nothing is changed unless --promote or --rollback says so.
 	f.StringVar(&journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
 	f.StringVar(&inconcluded, "on-inconclusive", "", "pass or fail: what exit code 11 becomes (0 or 10); never 12")
 	return c
+}
+
+// checkGate is what can be said of a gate without asking anybody: AWS knows the canary of --api, nobody that of a URL.
+func checkGate(f *pflag.FlagSet, t *target, g *scenarios.Gate, acts bool) error {
+	switch {
+	case t.api != "" && f.Changed("percent"):
+		return usagef("--percent is read from AWS with --api")
+	case t.api != "":
+		return nil
+	case g.Baseline == "" || g.Canary == "" || !f.Changed("percent"):
+		return usagef("--url: want --baseline, --canary and --percent, too: nobody else knows them")
+	case !(g.Percent > 0 && g.Percent < 100):
+		return usagef("--percent: want more than 0 and less than 100, got %v", g.Percent)
+	case len(t.classify) == 0:
+		return usagef("--url: want --classify, too: header:NAME, json:POINTER, body:REGEX or learn")
+	case acts:
+		return usagef("--promote and --rollback need --api: a URL has no control plane")
+	}
+	return nil
 }
 
 // mapInconclusive turns exit code 11, and no other, into what a pipeline asked for.

@@ -140,17 +140,15 @@ func (w world) tell(ctx context.Context, ready *scenarios.Prepared, o *output, e
 	analysis, told := ready.Story.Tell(ctx)
 	shown.end()
 	lost := o.close(w, analysis)
+	fmt.Fprintln(w.stderr, report.Line(analysis))
 	switch {
 	case told != nil:
-		fmt.Fprintln(w.stderr, report.Line(analysis))
 		return exit{exitBroken, told}
 	case lost != nil:
 		return exit{exitBroken, lost}
 	case ctx.Err() != nil:
-		fmt.Fprintln(w.stderr, "coalmine: interrupted, "+strings.TrimPrefix(report.Line(analysis), "coalmine: "))
 		return exit{code: exitInterrupted}
 	}
-	fmt.Fprintln(w.stderr, report.Line(analysis))
 	if verdict := analysis.Conclusion.Verdict; !expected.Allows(verdict) {
 		fmt.Fprintf(w.stderr, "warning: the scenario promises another verdict than %s\n", verdict)
 	}

@@ -147,7 +147,7 @@ func TestInterrupt(t *testing.T) {
 	if last := a.Phases[len(a.Phases)-1]; last.Name != analyze.During || last.Hits == 0 {
 		t.Errorf("last phase %q with %d hits, want the evidence of the during phase", last.Name, last.Hits)
 	}
-	if !strings.Contains(stderr, "coalmine: interrupted, INCONCLUSIVE") {
+	if last := stderr[strings.LastIndex(strings.TrimSpace(stderr), "\n")+1:]; !strings.HasPrefix(last, "coalmine: INCONCLUSIVE v2 over v1") || strings.Count(last, "interrupted") != 1 {
 		t.Errorf("stderr does not end by saying so:\n%s", stderr)
 	}
 	s.asBefore(t)
@@ -473,7 +473,7 @@ func TestInterruptedPromote(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
 		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
 	}
-	if code != exitInterrupted || a.End.Reason != "interrupted" || a.Action != "rolled back" || !strings.Contains(stderr, "coalmine: interrupted, PROMOTE") {
+	if code != exitInterrupted || a.End.Reason != "interrupted" || a.Action != "rolled back" || !strings.HasSuffix(stderr, "rolled back, interrupted\n") {
 		t.Errorf("exit %d, end %q, %s; want 130, interrupted, rolled back\n%s", code, a.End.Reason, a.Action, stderr)
 	}
 	s.asBefore(t)
@@ -510,7 +510,8 @@ func TestHangup(t *testing.T) {
 			s.canaried(t)
 			trouble(c.Process, progress)
 			c.Wait()
-			if code := c.ProcessState.ExitCode(); code != exitInterrupted {
+			// A busy machine may void the measurement before the end comes.
+			if code := c.ProcessState.ExitCode(); code != exitInterrupted && code != exitVoid {
 				t.Errorf("%s, want exit 130", c.ProcessState)
 			}
 			s.asBefore(t)

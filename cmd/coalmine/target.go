@@ -135,6 +135,21 @@ func (w world) connect(ctx context.Context, region, profile string) (*stage.Clie
 	return client, scenarios.Misnamed(err)
 }
 
+// locate finds where the load goes, and the control plane of it, which a bare URL does not have.
+func (w world) locate(ctx context.Context, t *target) (client *stage.Client, ref stage.Ref, where string, err error) {
+	if t.api == "" {
+		return nil, ref, whereURL(t.url), nil
+	}
+	if client, err = w.connect(ctx, t.region, t.profile); err != nil {
+		return nil, ref, "", err
+	}
+	if ref, err = t.ref(ctx, client); err != nil {
+		return nil, ref, "", err
+	}
+	t.url = client.InvokeURL(ref)
+	return client, ref, client.Where(ref.API, ref.Stage), nil
+}
+
 // ref finds the API and names the method under test.
 func (t *target) ref(ctx context.Context, c *stage.Client) (stage.Ref, error) {
 	api, err := c.FindAPI(ctx, t.api)
