@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -78,6 +79,8 @@ func (s *system) through(t *testing.T, intercept func(w http.ResponseWriter, r *
 		t.Fatal(err)
 	}
 	forward := httputil.NewSingleHostReverseProxy(target)
+	forward.Transport = &http.Transport{MaxIdleConnsPerHost: 1000} // the load passes here, too
+	forward.ErrorLog = log.New(io.Discard, "", 0)                  // what an interrupt leaves unanswered
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
