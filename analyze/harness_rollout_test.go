@@ -89,6 +89,8 @@ func TestHarnessAims(t *testing.T) {
 			r.stage.Canary.Anonymous, r.stage.Canary.Errors = 1, 0
 		})
 	}
+	busy := dead(0, 50) // a window is 50 hits, and its 25 of the baseline may hold an error
+	busy.stage.Rate = 500
 	answers := func(f fate) int { return f.canary }
 	misrouted := func(share float64, turns bool) release {
 		return amended(func(r *release) {
@@ -110,6 +112,7 @@ func TestHarnessAims(t *testing.T) {
 			return fmt.Sprintf("%.2f x the bound of the slowest check, %.0f", mean/slowest, slowest), broken
 		}, ""},
 		{"dead at once", dead(0, 50), 1000, 100, notOne, everyOne, "10 dead answers", within("dead answers", 10, answers), doubt},
+		{"dead at once, 500/s", busy, 1000, 0, notOne, everyOne, "10", within("dead answers", 10, answers), doubt},
 		{"dead after 5 s", dead(5*time.Second, 50), 1000, 30, notOne, everyOne, "10", within("dead answers", 10, answers), doubt},
 		{"dead after 25 s", dead(25*time.Second, 50), 1000, 0, notOne, everyOne, "10", within("dead answers", 10, answers), doubt},
 		{"dead after 60 s", dead(60*time.Second, 50), 1000, 5, notOne, everyOne, "10", within("dead answers", 10, answers), doubt},

@@ -20,11 +20,12 @@ import (
 // The harness judges whole simulated releases, thousands of each kind, and holds the rates of wrong verdicts to alpha and beta at
 // three standard errors; statistics.md, section 4, is what it is to be compared with. In full, with its tables:
 //
-//	go test ./analyze -run Harness -harness -v -timeout 60m
+//	go test ./analyze -run Harness -harness -v -timeout 90m
 //
-// -harness-runs 0.2 is a fifth of that. Without -harness each table has few runs, or few rows.
+// -harness-runs 0.2 is a fifth of that, and -run HarnessRollouts one table. Without -harness each table has few runs, or few rows.
+// A seed in a message is that of the row's release: judge(t, seed) is it again.
 var (
-	harness     = flag.Bool("harness", false, "judge simulated releases by the thousand: some 30 minutes on two cores, less with -harness-runs")
+	harness     = flag.Bool("harness", false, "judge simulated releases by the thousand: some 40 minutes on two cores, less with -harness-runs")
 	harnessRuns = flag.Float64("harness-runs", 1, "with -harness: so much of the full number of releases, above 0")
 )
 

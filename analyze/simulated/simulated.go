@@ -3,7 +3,7 @@
 //
 // The harness that measures the judge with it, whole releases at a time, prints its tables with
 //
-//	go test ./analyze -run Harness -harness -v -timeout 60m
+//	go test ./analyze -run Harness -harness -v -timeout 90m
 //
 // and `go test ./analyze` holds a short version of each table to three standard errors.
 package simulated
