@@ -22,7 +22,7 @@ type during struct {
 	skipped totals // of those, before the start of judging
 	judged  totals
 	arming  *arming
-	turns   sequential.Turns
+	sticky  sequential.Sticky
 	stage   *wholeStage
 	split   *splitCheck // nil until judging starts
 	checks  []check
@@ -32,6 +32,7 @@ type during struct {
 	unlike  string      // why its last half does not pass though the whole does
 
 	changes, jumps []string // events that put the measurement in doubt
+	missing        int64    // windows
 	conclusion     Conclusion
 	done           bool
 	last           []reading
@@ -39,7 +40,7 @@ type during struct {
 
 func newDuring(p Policy, t Target, l sequential.Levels, before *totals, begin, timeout time.Duration) (*during, error) {
 	share := t.Share()
-	turns, err := sequential.NewTurns(share, p.MarginShare(), l)
+	sticky, err := sequential.NewSticky(l)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func newDuring(p Policy, t Target, l sequential.Levels, before *totals, begin, t
 	if err != nil {
 		return nil, err
 	}
-	d := &during{policy: p, target: t, levels: l, before: before, begin: begin, turns: turns,
+	d := &during{policy: p, target: t, levels: l, before: before, begin: begin, sticky: sticky,
 		all:    totals{bare: true},
 		arming: newArming(share, p.MarginShare(), p.WarmUp), breaker: breaker{policy: p.Breaker},
 		stage: &wholeStage{test: stage, horizon: horizon, limit: float64(p.Errors.Max), by: map[string]uint64{}}}
@@ -271,7 +272,10 @@ func (d *during) look(now time.Duration) (decided bool) {
 			return d.reject(now, culprit.check.name(), d.explain(culprit, Fail).Sentence,
 				sentence("If everything were within bounds, a result this bad would come up at most once in %s runs.", Count(uint64(math.Round(1/d.policy.Beta)))))
 		}
-		return d.conclude(now, Inconclusive, "the baseline may be the one that fails: "+unstopped(d.explain(culprit, Fail).Sentence))
+		if d.all.Arms[d.target.Baseline] == nil {
+			return d.conclude(now, Inconclusive, "the baseline may be the one that fails: "+unstopped(d.explain(culprit, Fail).Sentence))
+		}
+		return false // its own answers will tell, one way or the other
 	}
 	if final {
 		return d.conclude(now, Inconclusive, void...)
@@ -330,12 +334,12 @@ func (d *during) canarysDoing(c check) bool {
 	return true
 }
 
-// baselineSound reports that the baseline's own errors since the first change speak for it: server errors of the whole
-// stage may then be laid at the canary's door.
+// baselineSound reports that the baseline's own errors since the first change do not speak against it: server errors of
+// the whole stage may then be laid at the canary's door. An early error or two are no evidence yet.
 func (d *during) baselineSound() bool {
 	test, err := sequential.NewBound(float64(d.policy.Errors.Max), d.levels)
 	e := d.all.evidence(d.target.Baseline, d.target.Canary)
-	return err == nil && test.Fail(e.baseline.errors, e.baseline.hits) < 0
+	return err == nil && e.baseline.hits > 0 && test.Fail(e.baseline.errors, e.baseline.hits) < -math.Log(d.policy.Beta)/2
 }
 
 // unstopped is a sentence that another one ends with.

@@ -46,17 +46,17 @@ func TestHarnessRollouts(t *testing.T) {
 	const alpha, beta = 0.01, 0.05
 	ramp := func(requests int) func(time.Duration) float64 { return simulated.Ramp(0, requestsAt200(requests)) }
 	tabulate(t, []row{ // releases with -harness, and without
-		{".50+-.03, 1/8 of the hosts 3,000 late", rollout(50, 3, 0.5, lateHosts(7./8, 3000)), 500, 10, promise{}, atMost(beta), "FAIL .575 by the plain rule", nil, ""},
-		{".10+-.02, half of them 2,000 late", rollout(10, 2, 0.1, lateHosts(0.5, 2000)), 500, 0, promise{}, atMost(beta), "FAIL .69", nil, ""},
-		{".05+-.01, half of them 2,000 late", rollout(5, 1, 0.05, lateHosts(0.5, 2000)), 500, 0, promise{}, atMost(beta), "FAIL .67", nil, ""},
-		{".05+-.01, ramp 5,000", rollout(5, 1, 0.05, ramp(5000)), 500, 0, promise{}, atMost(beta), "FAIL .45", nil, ""},
-		{".02+-.01, ramp 3,000", rollout(2, 1, 0.02, ramp(3000)), 500, 0, promise{}, atMost(beta), "FAIL .76", nil, ""},
-		{".01+-.005, ramp 3,000", rollout(1, 0.5, 0.01, ramp(3000)), 500, 5, promise{}, atMost(beta), "FAIL .24", nil, ""},
-		{"settled .57 of .50+-.03, 23 % 2,000 late", rollout(50, 3, 0.57, lateHosts(0.77, 2000)), 500, 10, atMost(alpha), promise{}, "PASS .67", nil, ""},
-		{"settled .14 of .10+-.02, half 1,500 late", rollout(10, 2, 0.14, lateHosts(0.5, 1500)), 500, 0, atMost(alpha), promise{}, "PASS .70", nil, ""},
-		{"settled .53 of .50+-.03, 1/8 6 s late", rollout(50, 3, 0.53, lateHosts(7./8, 1200)), 1000, 10, atMost(alpha), promise{}, "PASS .22 to .55", nil, ""},
-		{"settled .55 of .50+-.03, 1/8 12 s late", rollout(50, 3, 0.55, lateHosts(7./8, 2400)), 500, 0, atMost(alpha), promise{}, "PASS .22 to .55", nil, ""},
-		{"settled .53, all at once", rollout(50, 3, 0.53, nil), 1000, 0, atMost(alpha), promise{}, "", nil, ""},
+		{".50+-.03, 1/8 of the hosts 3,000 late", rollout(50, 3, 0.5, lateHosts(7./8, 3000)), 500, 10, promise{}, atMost(beta), "FAIL .575 by the plain rule", nil},
+		{".10+-.02, half of them 2,000 late", rollout(10, 2, 0.1, lateHosts(0.5, 2000)), 500, 0, promise{}, atMost(beta), "FAIL .69", nil},
+		{".05+-.01, half of them 2,000 late", rollout(5, 1, 0.05, lateHosts(0.5, 2000)), 500, 0, promise{}, atMost(beta), "FAIL .67", nil},
+		{".05+-.01, ramp 5,000", rollout(5, 1, 0.05, ramp(5000)), 500, 0, promise{}, atMost(beta), "FAIL .45", nil},
+		{".02+-.01, ramp 3,000", rollout(2, 1, 0.02, ramp(3000)), 500, 0, promise{}, atMost(beta), "FAIL .76", nil},
+		{".01+-.005, ramp 3,000", rollout(1, 0.5, 0.01, ramp(3000)), 500, 5, promise{}, atMost(beta), "FAIL .24", nil},
+		{"settled .57 of .50+-.03, 23 % 2,000 late", rollout(50, 3, 0.57, lateHosts(0.77, 2000)), 500, 10, atMost(alpha), promise{}, "PASS .67", nil},
+		{"settled .14 of .10+-.02, half 1,500 late", rollout(10, 2, 0.14, lateHosts(0.5, 1500)), 500, 0, atMost(alpha), promise{}, "PASS .70", nil},
+		{"settled .53 of .50+-.03, 1/8 6 s late", rollout(50, 3, 0.53, lateHosts(7./8, 1200)), 1000, 10, atMost(alpha), promise{}, "PASS .22 to .55", nil},
+		{"settled .55 of .50+-.03, 1/8 12 s late", rollout(50, 3, 0.55, lateHosts(7./8, 2400)), 500, 0, atMost(alpha), promise{}, "PASS .22 to .55", nil},
+		{"settled .53, all at once", rollout(50, 3, 0.53, nil), 1000, 0, atMost(alpha), promise{}, "", nil},
 	})
 }
 
@@ -110,18 +110,18 @@ func TestHarnessAims(t *testing.T) {
 				broken = fmt.Sprintf("want at most %.0f + %.0f", 2*slowest, slack)
 			}
 			return fmt.Sprintf("%.2f x the bound of the slowest check, %.0f", mean/slowest, slowest), broken
-		}, ""},
-		{"dead at once", dead(0, 50), 1000, 100, notOne, everyOne, "10 dead answers", within("dead answers", 10, answers), doubt},
-		{"dead at once, 500/s", busy, 1000, 0, notOne, everyOne, "10", within("dead answers", 10, answers), doubt},
-		{"dead after 5 s", dead(5*time.Second, 50), 1000, 30, notOne, everyOne, "10", within("dead answers", 10, answers), doubt},
-		{"dead after 25 s", dead(25*time.Second, 50), 1000, 0, notOne, everyOne, "10", within("dead answers", 10, answers), doubt},
-		{"dead after 60 s", dead(60*time.Second, 50), 1000, 5, notOne, everyOne, "10", within("dead answers", 10, answers), doubt},
-		{"dead at once, share 10 %", dead(0, 10), 500, 0, notOne, everyOne, "", within("dead answers", 20, answers), doubt},
-		{"dead after 60 s, share 10 %", dead(60*time.Second, 10), 500, 0, notOne, everyOne, "", within("dead answers", 20, answers), doubt},
-		{"share 10 % of 50 %", misrouted(0.1, true), 1000, 20, notOne, everyOne, "50 requests", within("judged requests", 50, judged), sticky},
-		{"share 5 % of 50 %", misrouted(0.05, true), 1000, 0, notOne, everyOne, "50", within("judged requests", 50, judged), sticky},
-		{"share 0 % of 50 %", misrouted(0, true), 1000, 20, notOne, everyOne, "50", within("judged requests", 50, judged), sticky},
-		{"share 10 %, turns not counted", misrouted(0.1, false), 1000, 20, notOne, everyOne, "50", within("judged requests", 50, judged), ""},
+		}},
+		{"dead at once", dead(0, 50), 1000, 100, notOne, everyOne, "10 dead answers", within("dead answers", 10, answers)},
+		{"dead at once, 500/s", busy, 1000, 0, notOne, everyOne, "10", within("dead answers", 10, answers)},
+		{"dead after 5 s", dead(5*time.Second, 50), 1000, 30, notOne, everyOne, "10", within("dead answers", 10, answers)},
+		{"dead after 25 s", dead(25*time.Second, 50), 1000, 0, notOne, everyOne, "10", within("dead answers", 10, answers)},
+		{"dead after 60 s", dead(60*time.Second, 50), 1000, 5, notOne, everyOne, "10", within("dead answers", 10, answers)},
+		{"dead at once, share 10 %", dead(0, 10), 500, 0, notOne, everyOne, "", within("dead answers", 20, answers)},
+		{"dead after 60 s, share 10 %", dead(60*time.Second, 10), 500, 0, notOne, everyOne, "", within("dead answers", 20, answers)},
+		{"share 10 % of 50 %", misrouted(0.1, true), 1000, 20, notOne, everyOne, "50 requests", within("judged requests", 50, judged)},
+		{"share 5 % of 50 %", misrouted(0.05, true), 1000, 0, notOne, everyOne, "50", within("judged requests", 50, judged)},
+		{"share 0 % of 50 %", misrouted(0, true), 1000, 20, notOne, everyOne, "50", within("judged requests", 50, judged)},
+		{"share 10 %, turns not counted", misrouted(0.1, false), 1000, 20, notOne, everyOne, "50", within("judged requests", 50, judged)},
 	})
 }
 
@@ -183,14 +183,14 @@ func TestHarnessDependence(t *testing.T) {
 		}
 	}
 	tabulate(t, []row{ // releases with -harness, and without
-		{"1 %, independent", bursts(0, 0, 0.01, 0), 2000, 40, promise{}, promise{}, "PASS .025, FAIL .021", wrong(0.01), ""},
-		{"bursts 5 %/0.55 %, mean 20", bursts(marginal(0.05, 0.0055), 0.05, 0.0055, 20), 2000, 50, promise{}, promise{}, "PASS .081, FAIL .091; wrong .0020, .0015", wrong(0.01), ""},
-		{"bursts 20 %/0.5 %, mean 50", bursts(marginal(0.2, 0.005), 0.2, 0.005, 50), 2000, 0, promise{}, promise{}, "PASS .544, FAIL .369; wrong .0005, 0", wrong(0.01), ""},
-		{"outages 100 %/0.5 %, mean 50", bursts(marginal(1, 0.005), 1, 0.005, 50), 2000, 50, promise{}, promise{}, "PASS .825, FAIL .173; wrong 0, 0", wrong(0.01), ""},
-		{"p95 +10 %, both drift +30 %", drift(0.1, rising), 1000, 0, atMost(level), atMost(level), "PASS .0025, FAIL .0025", nil, ""},
-		{"p95 +10 %, shared AR(1)", drift(0.1, wandering), 1000, 20, atMost(level), atMost(level), "PASS .010, FAIL .003", nil, ""},
-		{"good, both drift +30 %", drift(0, rising), 500, 0, atLeast(0.9), atMost(level), "", nil, ""},
-		{"good, shared AR(1)", drift(0, wandering), 500, 0, atLeast(0.9), atMost(level), "", nil, ""},
-		{"errors +.5 pp, both moving", drift(0, moving), 1000, 0, atMost(level), atMost(level), "PASS .024, FAIL .015", nil, ""},
+		{"1 %, independent", bursts(0, 0, 0.01, 0), 2000, 40, promise{}, promise{}, "PASS .025, FAIL .021", wrong(0.01)},
+		{"bursts 5 %/0.55 %, mean 20", bursts(marginal(0.05, 0.0055), 0.05, 0.0055, 20), 2000, 50, promise{}, promise{}, "PASS .081, FAIL .091; wrong .0020, .0015", wrong(0.01)},
+		{"bursts 20 %/0.5 %, mean 50", bursts(marginal(0.2, 0.005), 0.2, 0.005, 50), 2000, 0, promise{}, promise{}, "PASS .544, FAIL .369; wrong .0005, 0", wrong(0.01)},
+		{"outages 100 %/0.5 %, mean 50", bursts(marginal(1, 0.005), 1, 0.005, 50), 2000, 50, promise{}, promise{}, "PASS .825, FAIL .173; wrong 0, 0", wrong(0.01)},
+		{"p95 +10 %, both drift +30 %", drift(0.1, rising), 1000, 0, atMost(level), atMost(level), "PASS .0025, FAIL .0025", nil},
+		{"p95 +10 %, shared AR(1)", drift(0.1, wandering), 1000, 20, atMost(level), atMost(level), "PASS .010, FAIL .003", nil},
+		{"good, both drift +30 %", drift(0, rising), 500, 0, atLeast(0.9), atMost(level), "", nil},
+		{"good, shared AR(1)", drift(0, wandering), 500, 0, atLeast(0.9), atMost(level), "", nil},
+		{"errors +.5 pp, both moving", drift(0, moving), 1000, 0, atMost(level), atMost(level), "PASS .024, FAIL .015", nil},
 	})
 }

@@ -158,7 +158,6 @@ type row struct {
 	reject  promise
 	design  string                                 // what statistics.md says
 	check   func(all []fate) (note, broken string) // what else there is to say, and what is broken
-	missed  string                                 // why the judge is known to break the promise to reject: said, and no failure
 }
 
 // promise is what a rate must keep to, give or take three standard errors. The zero promise asks for nothing.
@@ -228,12 +227,7 @@ func tabulate(t *testing.T, rows []row) {
 			t.Errorf("%s: PROMOTE %s; %s, %s", r.name, broken, commonest(why), seedsOf(all, analyze.Promote, r.promote.is == '<'))
 		}
 		if broken := r.reject.broken(count[analyze.Reject], n); broken != "" {
-			broken = fmt.Sprintf("REJECT %s; %s, %s", broken, commonest(why), seedsOf(all, analyze.Reject, r.reject.is == '<'))
-			if r.missed == "" {
-				t.Errorf("%s: %s", r.name, broken)
-			} else {
-				fmt.Fprintf(out, "%-42s       MISSED, as %s: %s\n", "", r.missed, broken)
-			}
+			t.Errorf("%s: REJECT %s; %s, %s", r.name, broken, commonest(why), seedsOf(all, analyze.Reject, r.reject.is == '<'))
 		}
 		if r.check != nil {
 			note, broken := r.check(all)

@@ -36,7 +36,7 @@ func TestInterference(t *testing.T) {
 			c.Baseline.Median += 200 * time.Microsecond
 			c.Canary.Median += 200 * time.Microsecond
 		}, ""},
-		{"both fail more", func(c *simulated.Canary) { c.Baseline.Errors = 0.03; c.Canary.Errors = 0.03 }, "baseline"},
+		{"both fail more", func(c *simulated.Canary) { c.Baseline.Errors = 0.03; c.Canary.Errors = 0.03 }, "aseline"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for seed := range uint64(3) {

@@ -184,6 +184,9 @@ func (j *Judge) Add(w attack.Window) {
 		}
 		return
 	}
+	if gap := w.Index - j.newest - 1; gap > 0 && p.windows > 0 && p.during != nil {
+		p.during.missing += gap // a load has no gaps: somebody cut them out
+	}
 	j.newest = w.Index
 	p.totals.add(&w)
 	for _, l := range w.Late {

@@ -23,12 +23,18 @@ func (d *during) doubts() (found []doubt) {
 	for _, changed := range d.changes {
 		found = append(found, doubt{true, "stage changed under test: " + changed})
 	}
+	if d.missing > 0 {
+		found = append(found, doubt{false, sentence("evidence is missing: %s not in the run file", plural(uint64(d.missing), "window is", "windows are"))})
+	}
 	for _, jump := range d.jumps {
 		found = append(found, doubt{false, "the clock jumped: " + jump})
 	}
-	if fail := d.turns.Fail(t.turns.Switched, t.turns.Same); times(fail) >= sequential.TurnsEvidence {
+	ours := hits(t.Answers, d.target.Canary)
+	both := ours + hits(t.Answers, d.target.Baseline)
+	if fail := d.sticky.Fail(t.turns.Switched, t.turns.Same, ours, both); times(fail) >= sequential.TurnsEvidence {
+		p := float64(ours) / float64(both)
 		found = append(found, doubt{true, sentence("routing is sticky or cached: on one connection the answering version changed only %s of %s times, independent routing would change %s",
-			Count(t.turns.Switched), Count(t.turns.Switched+t.turns.Same), Share(d.turns.Theta()/0.8))})
+			Count(t.turns.Switched), Count(t.turns.Switched+t.turns.Same), Share(2*p*(1-p)))})
 	}
 	if spread := d.seconds.routed.factor(); spread > cachedRouting {
 		found = append(found, doubt{true, sentence("routing is cached or comes in blocks: from one tenth of a second to the next the canary's share moves %s times as much as independent routing would", significant(spread))})

@@ -38,6 +38,7 @@ type client struct {
 	address    string
 	tls        *tls.Config // nil: plain
 	request    []byte
+	own        own           // what must not be shown of it
 	head       *http.Request // what the parser needs to know of it
 	idempotent bool
 	timeout    time.Duration
@@ -75,6 +76,7 @@ func newClient(p Plan) (*client, error) {
 	c := &client{
 		address: hostPort(request.URL),
 		request: wire.Bytes(),
+		own:     ownValues(p.Target),
 		head:    &http.Request{Method: target.Method},
 		timeout: p.timeout(),
 		keep:    classifiedBytes,

@@ -123,13 +123,13 @@ func (x *expectation) unmet(body []byte) string {
 }
 
 // example describes an answer of class wrong, redacted, for a person to see what was wrong.
-func (x *expectation) example(r *reply) string {
+func (x *expectation) example(r *reply, mine own) string {
 	text := fmt.Sprintf("status %d, %d bytes", r.status, r.size)
 	if slices.Contains(x.status, r.status) {
 		text += ", " + x.unmet(r.body)
 	}
 	if len(r.body) > 0 {
-		text += ": " + redact(r.body, exampleBytes)
+		text += ": " + redact(mine.hide(r.body), exampleBytes)
 	}
 	return text
 }

@@ -71,7 +71,7 @@ func TestExampleSaysWhatIsMissing(t *testing.T) {
 	x := Expect{Status: []int{200}, JSON: map[string]Shape{"/products": {MinItems: 2}}}.parse()
 	check := func(status int, body, want string) {
 		t.Helper()
-		if got := x.example(&reply{status: status, body: []byte(body), size: int64(len(body))}); got != want {
+		if got := x.example(&reply{status: status, body: []byte(body), size: int64(len(body))}, nil); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}

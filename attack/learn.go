@@ -200,13 +200,13 @@ func (a Probed) Redacted() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "HTTP %d\n", a.Status)
 	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
-		value := redact([]byte(a.Header.Get(name)), exampleBytes)
+		value := redact(a.own.hide([]byte(a.Header.Get(name))), exampleBytes)
 		if secretHeaders.MatchString(name) {
 			value = "[redacted]"
 		}
 		fmt.Fprintf(&text, "%s: %s\n", name, value)
 	}
-	fmt.Fprintf(&text, "%s\n", redact(a.Body, 4*exampleBytes))
+	fmt.Fprintf(&text, "%s\n", redact(a.own.hide(a.Body), 4*exampleBytes))
 	return text.String()
 }
 

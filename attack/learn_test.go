@@ -3,8 +3,12 @@ package attack
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 // said is a probed answer of status 200: headers one a line, then a body.
@@ -224,4 +228,31 @@ func TestLearnedForeignVersion(t *testing.T) {
 	check("red", "red", "")
 	check("2", "value 2", "")
 	check("", "", Unrecognised)
+}
+
+// A target that echoes what it was asked does not make us show our own credentials.
+func TestRedactedHidesOurOwn(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Echo", r.Header.Get("Authorization"))
+		fmt.Fprintf(w, "you said %s and %s, %s", r.Header.Get("Authorization"), r.Header.Get("X-Api"), r.URL.RawQuery)
+	}))
+	defer server.Close()
+	p := Plan{Target: vegeta.Target{URL: server.URL + "/?pin=top+secret", Header: http.Header{"Authorization": {"Bearer hunter22"}, "X-Api": {"k3yk3y"}}},
+		Expect: Expect{JSON: map[string]Shape{"/version": {}}}, Duration: 200 * time.Millisecond, MaxHits: 4}
+	sample, err := Probe(t.Context(), p, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := sample.Answers[0].Redacted()
+	for w := range Run(t.Context(), p) {
+		shown += strings.Join(w.Examples, "\n")
+	}
+	if !strings.Contains(shown, "you said") || strings.Count(shown, "[redacted]") < 4 {
+		t.Errorf("nothing to look at: %s", shown)
+	}
+	for _, secret := range []string{"hunter22", "k3yk3y", "secret"} {
+		if strings.Contains(shown, secret) {
+			t.Errorf("%q in: %s", secret, shown)
+		}
+	}
 }

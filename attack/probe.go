@@ -29,7 +29,8 @@ type Probed struct {
 	Cause   Cause
 	Class   Class
 	Latency time.Duration // from sent to answered
-	Trouble string        // why there is no whole answer; "" where there is one
+	own     own
+	Trouble string // why there is no whole answer; "" where there is one
 }
 
 // Probe sends n requests, at most 50, a few at a time. It fails if nothing answers the first few, and then sends no
@@ -81,7 +82,7 @@ func reachable(answers []Probed) error {
 func (c *connection) probe(ctx context.Context, expect *expectation, classifier Classifier) Probed {
 	sent := time.Now()
 	r := c.do(ctx)
-	got := Probed{Status: r.status, Header: r.header, Class: expect.class(r), Latency: time.Since(sent)}
+	got := Probed{Status: r.status, Header: r.header, Class: expect.class(r), Latency: time.Since(sent), own: c.own}
 	got.Body = bytes.Clone(r.body[:min(len(r.body), classifiedBytes)])
 	if r.err != nil {
 		got.Trouble = plainError(r.err)

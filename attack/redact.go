@@ -1,9 +1,14 @@
 package attack
 
 import (
+	"bytes"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 // exampleBytes is how much of a body an example shows.
@@ -17,6 +22,45 @@ var (
 	cutToken      = regexp.MustCompile(`[\w+/=.~@-]*$`)
 	digitRuns     = regexp.MustCompile(`\d(?:[ -]?\d){4,}`)
 )
+
+// own are the values that the request itself carries: a target that echoes what it was asked must not spread them.
+type own []string
+
+func ownValues(t vegeta.Target) (values own) {
+	keep := func(value string) {
+		if len(value) >= 4 { // shorter ones would tear words apart, and are no secrets
+			values = append(values, value, url.QueryEscape(value))
+		}
+	}
+	for name, headers := range t.Header {
+		if name == "User-Agent" || name == "Accept" {
+			continue
+		}
+		for _, value := range headers {
+			keep(value)
+			if _, credential, ok := strings.Cut(value, " "); ok { // "Bearer xyz"
+				keep(credential)
+			}
+		}
+	}
+	if u, err := url.Parse(t.URL); err == nil {
+		for _, queries := range u.Query() {
+			for _, value := range queries {
+				keep(value)
+			}
+		}
+	}
+	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) }) // whole ones before their parts
+	return values
+}
+
+// hide takes them out of a text.
+func (o own) hide(text []byte) []byte {
+	for _, value := range o {
+		text = bytes.ReplaceAll(text, []byte(value), []byte("[redacted]"))
+	}
+	return text
+}
 
 // redact shows the beginning of a text with everything taken out that may be a credential or somebody's data: the
 // values of members with telling names, mail addresses, tokens of 20 characters, 5 digits in a row or in groups. It

@@ -172,7 +172,7 @@ func (s *sender) send(due, sent time.Duration) Class {
 	o.version, o.cause = s.connection.classify(r.plan.Classify)
 	o.turn = s.turn(reply.fresh, o.version)
 	if o.class == Wrong && r.tally.wantsExample() {
-		o.example = r.expect.example(reply)
+		o.example = r.expect.example(reply, r.client.own)
 	}
 	r.tally.answered(&o)
 	return o.class

@@ -24,10 +24,7 @@ func (s BetaSequence) Interval(k, n uint64, alpha float64) (lo, hi float64) {
 		return 0, 1
 	}
 	hits, misses := split(k, n)
-	top := logBeta(s.a+hits, s.b+misses) - logBeta(s.a, s.b)
-	excluded := func(theta float64) bool {
-		return top-times(hits, math.Log(theta))-times(misses, math.Log1p(-theta)) >= -math.Log(alpha)
-	}
+	excluded := func(theta float64) bool { return s.Log(k, n, theta) >= -math.Log(alpha) }
 	lo, hi = 0, 1
 	peak := hits / (hits + misses) // the likelihood is greatest here, and falls to both sides
 	if hits > 0 {
@@ -37,6 +34,12 @@ func (s BetaSequence) Interval(k, n uint64, alpha float64) (lo, hi float64) {
 		hi = bisect(1, peak, excluded)
 	}
 	return lo, hi
+}
+
+// Log is log E against "the probability is theta", 0 to 1.
+func (s BetaSequence) Log(k, n uint64, theta float64) float64 {
+	hits, misses := split(k, n)
+	return logBeta(s.a+hits, s.b+misses) - logBeta(s.a, s.b) - times(hits, math.Log(theta)) - times(misses, math.Log1p(-theta))
 }
 
 func logBeta(a, b float64) float64 {
