@@ -194,9 +194,24 @@ func limits(m Margin, g Geometry) (pass, fail []int32) {
 // anything that may be the canary's: hanging, or timed out without a version. At each x an anon hit counts against the canary if
 // it may be above g(x), against the baseline if it may be at or below x, and not at all between: there it would only help.
 func (q *Quantile) Pass(b, c, anon Tails, pending uint64) (logE float64, bin int) {
-	s := scan{e: &q.pass, b: b, c: c, anon: anon, pending: pending, limit: q.passLimit, last: q.geometry.Last}
+	s := q.passScan(b, c, anon, pending)
 	logE, q.passHint = s.minimum(q.passHint)
 	return logE, q.passHint
+}
+
+func (q *Quantile) passScan(b, c, anon Tails, pending uint64) scan {
+	return scan{e: &q.pass, b: b, c: c, anon: anon, pending: pending, limit: q.passLimit, last: q.geometry.Last}
+}
+
+func (q *Quantile) failScan(b, c, anon Tails, pending uint64) scan {
+	return scan{e: &q.fail, b: b, c: c, anon: anon, pending: pending, limit: q.failLimit, last: q.geometry.Last, fail: true}
+}
+
+// AtMost is Pass and Fail at the x where each was least before: no less than either, for one evaluation instead of a search. What
+// does not reach a level here does not reach it.
+func (q *Quantile) AtMost(b, c, anon Tails, pending uint64) (pass, fail float64) {
+	p, f := q.passScan(b, c, anon, pending), q.failScan(b, c, anon, pending)
+	return p.at(q.passHint), f.at(q.failHint)
 }
 
 // Fail is log E against "the canary's quantile is at most g(the baseline's)", and the bin as for Pass. pending are the hits slower
@@ -204,7 +219,7 @@ func (q *Quantile) Pass(b, c, anon Tails, pending uint64) (logE float64, bin int
 // one of the canary if it may be at or below g(x): between x and g(x) both, for which is worse depends on the alternative, and
 // both together are at most either.
 func (q *Quantile) Fail(b, c, anon Tails, pending uint64) (logE float64, bin int) {
-	s := scan{e: &q.fail, b: b, c: c, anon: anon, pending: pending, limit: q.failLimit, last: q.geometry.Last, fail: true}
+	s := q.failScan(b, c, anon, pending)
 	logE, q.failHint = s.minimum(q.failHint)
 	return logE, q.failHint
 }

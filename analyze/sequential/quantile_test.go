@@ -75,7 +75,11 @@ func TestMinimumIsTheFullScan(t *testing.T) {
 			most = max(most, side.evaluated)
 		}
 		for look := range 2 { // the second starts at the minimum
+			mostPass, mostFail := q.AtMost(b, c, anon, pending)
 			want, at := pass.plain()
+			if least, _ := fail.plain(); mostPass < want || mostFail < least || look == 1 && (mostPass != want || mostFail != least) {
+				t.Errorf("run %d, look %d: at most %v and %v, full scans %v and %v", run, look, mostPass, mostFail, want, least)
+			}
 			if got, bin := q.Pass(b, c, anon, pending); got != want || bin != at {
 				t.Errorf("run %d, look %d: PASS %v in bin %d, full scan %v in bin %d", run, look, got, bin, want, at)
 			}
