@@ -144,8 +144,10 @@ func (w *Writer) Err() error { return w.err }
 // ErrTruncated says that the last line of a run file is not whole; what came before it was read.
 var ErrTruncated = errors.New("the last line is cut off")
 
-// Read hands over the records of a run file in order. It ends with io.EOF's absence as nil, with ErrTruncated where the
-// last line is not whole, and with a located error where something else is wrong.
+var errNoHeader = errors.New("run file: line 1: want a header, is this a run file of coalmine?")
+
+// Read hands over the records of a run file in order. It returns nil at the end of the file, ErrTruncated where the last
+// line is not whole, and a located error where something else is wrong.
 func Read(r io.Reader, each func(Record) error) error {
 	in := bufio.NewReaderSize(r, 1<<20)
 	for number := 1; ; number++ {
@@ -168,8 +170,11 @@ func Read(r io.Reader, each func(Record) error) error {
 			if err := each(record); err != nil {
 				return err
 			}
-		} else if number == 1 && !whole {
-			return errors.New("run file: empty")
+		} else if number == 1 {
+			if !whole {
+				return errors.New("run file: empty")
+			}
+			return errNoHeader
 		}
 		if !whole {
 			return nil
@@ -180,7 +185,7 @@ func Read(r io.Reader, each func(Record) error) error {
 func checkRecord(number int, r Record) error {
 	if (number == 1) != (r.Header != nil) {
 		if number == 1 {
-			return errors.New("run file: line 1: want a header, is this a run file of coalmine?")
+			return errNoHeader
 		}
 		return fmt.Errorf("run file: line %d: a second header", number)
 	}

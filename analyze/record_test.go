@@ -100,7 +100,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 	for _, tc := range []struct{ name, file, want string }{
 		{"empty", "", "run file: empty"},
-		{"blank", "\n\n", "no header"},
+		{"blank", "\n\n", "want a header"},
 		{"no header", `{"end":{"reason":"x"}}` + "\n", "line 1: want a header"},
 		{"not JSON", "hello\n", "line 1:"},
 		{"cut off header", head[:40], "cut off"},
@@ -206,4 +206,13 @@ func FuzzReplay(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A blank line is no header.
+func TestBlankFirstLine(t *testing.T) {
+	for _, rest := range []string{`{"event":{"name":"note"}}`, `{"window":{}}`, head} {
+		if _, _, err := analyze.Replay(strings.NewReader("\n" + rest + "\n")); err == nil || !strings.Contains(err.Error(), "want a header") {
+			t.Errorf("%s: %v", rest, err)
+		}
+	}
 }
