@@ -53,7 +53,8 @@ func (c interferingErrors) passes() bool { return false }
 
 func (c interferingErrors) look(e *evidence) (pass, fail float64) {
 	was, is := c.before.baseline, e.baseline
-	return 0, c.test.fail(was.errors+c.before.errors, was.hits+c.before.errors, is.errors, is.hits+e.successes+e.pending)
+	failed := c.before.errors + c.before.pending // without a version: the baseline's own, then
+	return 0, c.test.fail(was.errors+failed, was.hits+failed, is.errors, is.hits+e.successes+e.pending)
 }
 
 func (c interferingErrors) explain(e *evidence, o Outcome, _ reading) Check {
@@ -89,7 +90,7 @@ func (c interferingLatency) asArms(e *evidence) evidence {
 	anonymous := append(attack.Histogram(nil), e.response...)
 	anonymous.Merge(c.before.response)
 	return evidence{baseline: c.before.baseline, canary: e.baseline, response: anonymous,
-		timeouts: e.timeouts + c.before.timeouts, pending: e.pending}
+		timeouts: c.before.timeouts, pending: c.before.pending} // those of now speak for a rise, if at all
 }
 
 func (c interferingLatency) look(e *evidence) (pass, fail float64) {
@@ -120,12 +121,12 @@ func (c interferingLatency) explain(e *evidence, o Outcome, _ reading) Check {
 type stageRise struct {
 	test   rise
 	margin float64 // share: the canary's share x the margin of errors
-	k, n   uint64  // server errors before, of so many
+	k, n   uint64  // server errors before, hits without an answer included, of so many
 	stage  *wholeStage
 }
 
 func newStageRise(share, margin float64, before *totals, stage *wholeStage, l sequential.Levels) (stageRise, error) {
-	c := stageRise{margin: share * margin, n: before.hits, stage: stage}
+	c := stageRise{margin: share * margin, k: before.pending, n: before.hits + before.pending, stage: stage}
 	for _, t := range before.Arms {
 		c.k += serverErrors(t)
 	}

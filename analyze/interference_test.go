@@ -79,6 +79,20 @@ func TestStageRise(t *testing.T) {
 	}
 }
 
+// Hits that hang have no answer yet when the phase before the canary ends; the same hits are timeouts after it. No rise.
+func TestHangingBeforeIsNoRise(t *testing.T) {
+	for seed := range uint64(3) {
+		was, is := alone("1", seed), healthy(seed)
+		is.Share, is.Timeout, was.Timeout = 0.1, 20*time.Second, 20*time.Second
+		for _, v := range []*simulated.Version{&was.Baseline, &was.Canary, &is.Baseline, &is.Canary} {
+			v.Hang = 0.006
+		}
+		if a := withBefore(t, 10, was, is); a.Conclusion.Verdict == analyze.Reject {
+			t.Errorf("seed %d: %s, %q: %s", seed, a.Conclusion.Verdict, a.Conclusion.Culprit, a.Conclusion.Sentence)
+		}
+	}
+}
+
 // A canary that refuses everything with 4xx is rejected by its own errors, before the breaker or the arming.
 func TestEarlyErrors(t *testing.T) {
 	a := tell(t, nil, func(_ *story, w *attack.Window) {
