@@ -29,23 +29,16 @@ func (c armErrors) group() group {
 	return guard
 }
 
-func (c armErrors) arm(e *evidence) arm {
-	if c.canary {
-		return e.canary
-	}
-	return e.baseline
-}
-
 func (c armErrors) look(e *evidence) (pass, fail float64) {
-	a, anonymous := c.arm(e), e.errors+e.pending
+	a, anonymous := e.arm(c.canary), e.errors+e.pending
 	c.test = c.test.Tempered(e.bursts)
 	return c.test.Pass(a.errors+anonymous, a.hits+anonymous), c.test.Fail(a.errors, a.hits+e.successes+e.pending)
 }
 
 func (c armErrors) explain(e *evidence, o Outcome, _ reading) Check {
-	a, anonymous := c.arm(e), e.errors+e.pending
+	a, anonymous := e.arm(c.canary), e.errors+e.pending
 	c.test = c.test.Tempered(e.bursts)
-	out := Check{Unit: UnitShare, K: a.errors, N: a.hits, Limit: Interval{High: &c.limit}, Guard: !c.canary}
+	out := Check{Unit: UnitShare, K: a.errors, N: a.hits, Limit: Interval{High: &c.limit}}
 	if a.hits+anonymous == 0 {
 		out.Sentence = sentence("No answer of version %s was judged.", c.version)
 		return out

@@ -149,6 +149,13 @@ func armOf(t *attack.Tally) arm {
 	return arm{hits: t.Hits, errors: min(t.Failed(), t.Hits), timeouts: t.Errors[attack.Timeout], response: t.Response}
 }
 
+func (e *evidence) arm(canary bool) arm {
+	if canary {
+		return e.canary
+	}
+	return e.baseline
+}
+
 // anonymous is the number of answers that name no version, and of hits that have no answer yet.
 func (e *evidence) anonymous() uint64 { return e.errors + e.successes + e.pending }
 

@@ -30,7 +30,7 @@ func (c armLatency) group() group {
 }
 
 func (c armLatency) look(e *evidence) (pass, fail float64) {
-	a := armErrors{canary: c.canary}.arm(e)
+	a := e.arm(c.canary)
 	c.test = c.test.Tempered(e.slowBursts)
 	maybe := atLeast(e.response, c.limit) + e.timeouts + e.pending
 	surely := surelyAbove(a.response, c.limit) + a.timeouts
@@ -40,10 +40,10 @@ func (c armLatency) look(e *evidence) (pass, fail float64) {
 }
 
 func (c armLatency) explain(e *evidence, o Outcome, _ reading) Check {
-	a := armErrors{canary: c.canary}.arm(e)
+	a := e.arm(c.canary)
 	c.test = c.test.Tempered(e.slowBursts)
 	limit := float64(c.limit)
-	out := Check{Unit: UnitTime, K: surelyAbove(a.response, c.limit) + a.timeouts, N: a.successes() + a.timeouts, Limit: Interval{High: &limit}, Guard: !c.canary}
+	out := Check{Unit: UnitTime, K: surelyAbove(a.response, c.limit) + a.timeouts, N: a.successes() + a.timeouts, Limit: Interval{High: &limit}}
 	if out.N == 0 {
 		out.Sentence = sentence("No answer of version %s was judged for latency.", c.version)
 		return out
@@ -57,15 +57,17 @@ func (c armLatency) explain(e *evidence, o Outcome, _ reading) Check {
 	out.Sentence = sentence("%s %s is %s (%s of %s answers slower than the allowed %s, %s may be).", who, c.quantile, Short(estimate),
 		Count(out.K), Count(out.N), Short(c.limit), Share(1-float64(c.quantile)))
 	if o == Pass {
-		high := slowest(a.response, float64(c.quantile), c.test, e, a)
+		high := min(slowest(float64(c.quantile), c.test, e, a), limit)
 		out.Proven.High = &high
 		out.Sentence = sentence("%s %s is %s; %s or more is ruled out, allowed %s.", who, c.quantile, Short(estimate), Short(time.Duration(high)), Short(c.limit))
 	}
 	return out
 }
 
-// slowest is the least bound that would pass as well now: the tilts stay, only the place where slow begins moves.
-func slowest(h attack.Histogram, quantile float64, test sequential.Bound, e *evidence, a arm) float64 {
+// slowest is the least bound that would pass as well now, of those where a bin ends that holds something, +Inf if none
+// would: the tilts stay, only the place where slow begins moves.
+func slowest(quantile float64, test sequential.Bound, e *evidence, a arm) float64 {
+	h := a.response
 	// Of the bins that hold something, the first above which few enough are left: the upper bound on the rate is
 	// monotone in the count, so the first that passes is the tightest.
 	low, high := 0, len(h)
@@ -80,7 +82,7 @@ func slowest(h attack.Histogram, quantile float64, test sequential.Bound, e *evi
 		}
 	}
 	if low == len(h) {
-		return math.MaxFloat64
+		return math.Inf(1)
 	}
 	return attack.BinStart(h[low].Bin + 1)
 }
