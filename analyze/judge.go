@@ -301,7 +301,7 @@ func (j *Judge) failedBefore() *phase {
 	return nil
 }
 
-// Finish says why the run ended; a phase that is still open ends, too.
+// Finish says why the run ended.
 func (j *Judge) Finish(e End) { j.end = e }
 
 // Policy is the policy as it is applied, with what the before phase added.

@@ -43,9 +43,6 @@ func Rejudge(r io.Reader, policy func(Header) (Policy, error)) (a Analysis, reco
 		judge.notes = append(judge.notes, "the last line of the run file is cut off and was left out")
 		err = nil
 	}
-	if err == nil && judge == nil {
-		err = errors.New("run file: no header")
-	}
 	if err != nil {
 		return Analysis{}, nil, err
 	}
