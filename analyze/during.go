@@ -245,7 +245,7 @@ func (d *during) weigh(readings []reading) {
 
 // look decides if it can, failure first.
 func (d *during) look(now time.Duration) (decided bool) {
-	d.last = d.readings()
+	d.last, d.unlike = d.readings(), ""
 	doubts := d.doubts()
 	void, final := sentences(doubts)
 	toPass, toFail := -math.Log(d.policy.Alpha), -math.Log(d.policy.Beta)
@@ -394,7 +394,11 @@ func (d *during) deadline() {
 	}
 	d.conclusion.Culprit = open.check.name()
 	d.conclusion.Sentence = sentence("INCONCLUSIVE at the deadline: %s still undecided. %s Treated as not passed.", open.check.name(), d.explain(open, Undecided).Sentence)
+	logE, culprit := failing(d.last, true)
 	switch {
+	case logE >= -math.Log(d.policy.Beta): // or it would have been a reject
+		d.conclusion.Culprit = culprit.check.name()
+		d.conclusion.Sentence = sentence("INCONCLUSIVE: nobody can say that it is the canary's doing, but something is wrong. %s", d.explain(culprit, Fail).Sentence)
 	case d.unlike != "":
 		d.conclusion.Culprit = d.unlike
 		d.conclusion.Sentence = sentence("INCONCLUSIVE: over the whole run every check passed, but its last half alone would fail by %s: the release is not what it was.", d.unlike)
