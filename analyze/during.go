@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -268,6 +269,11 @@ func (d *during) look(now time.Duration) (decided bool) {
 	}
 	logE, culprit := failing(d.last, len(void) == 0) // a generator that is late is no slow canary
 	if logE >= toFail && !final {
+		if !d.canarysDoing(culprit.check) && d.baselineSound() { // a rise of what was there before: does the rest suffice?
+			if rest, whose := failing(d.canarys(d.last), len(void) == 0); rest >= toFail {
+				culprit = whose
+			}
+		}
 		if d.canarysDoing(culprit.check) {
 			return d.reject(now, culprit.check.name(), d.explain(culprit, Fail).Sentence,
 				sentence("If everything were within bounds, a result this bad would come up at most once in %s runs.", Count(uint64(math.Round(1/d.policy.Beta)))))
@@ -332,6 +338,17 @@ func (d *during) canarysDoing(c check) bool {
 		return c.clean() && d.baselineSound()
 	}
 	return true
+}
+
+// canarys are the readings, but that what cannot be laid at the canary's door carries nothing.
+func (d *during) canarys(readings []reading) []reading {
+	out := slices.Clone(readings)
+	for i, r := range out {
+		if !d.canarysDoing(r.check) {
+			out[i].fail = math.Inf(-1)
+		}
+	}
+	return out
 }
 
 // baselineSound reports that the baseline's own errors since the first change do not speak against it: server errors of
