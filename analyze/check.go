@@ -54,6 +54,11 @@ type check interface {
 	explain(e *evidence, o Outcome, r reading) Check // numbers and sentence; evidence and needed are filled in by the caller
 }
 
+// searching is a check whose look is a search: atMost is no less than either of its results, for much less.
+type searching interface {
+	atMost(e *evidence) (pass, fail float64)
+}
+
 // reading is one check at one look.
 type reading struct {
 	check      check

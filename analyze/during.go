@@ -246,8 +246,53 @@ func (d *during) weigh(readings []reading) {
 
 // look decides if it can, failure first.
 func (d *during) look(now time.Duration) (decided bool) {
-	d.last, d.unlike = d.readings(), ""
+	d.last, d.unlike = nil, ""
 	doubts := d.doubts()
+	if !d.mayDecide(now, doubts) {
+		return false
+	}
+	return d.decide(now, doubts)
+}
+
+// mayDecide rules a decision out for less than it takes to make one: most looks find nothing new.
+func (d *during) mayDecide(now time.Duration, doubts []doubt) bool {
+	if names, _ := foreignVersions(d.all.Arms, d.target.Baseline, d.target.Canary); len(doubts) > 0 || len(names) > 0 {
+		return true
+	}
+	e := d.evidence()
+	readings := make([]reading, len(d.checks))
+	for i, c := range d.checks {
+		readings[i].check = c
+		if search, ok := c.(searching); ok {
+			readings[i].pass, readings[i].fail = search.atMost(&e)
+		} else {
+			readings[i].pass, readings[i].fail = c.look(&e)
+		}
+	}
+	d.weigh(readings)
+	toPass, toFail := -math.Log(d.policy.Alpha), -math.Log(d.policy.Beta)
+	passed := d.split != nil && now >= d.begin+time.Duration(d.policy.MinDuration)
+	for _, r := range readings {
+		if r.check.group() <= interference && r.fail >= toFail {
+			return true
+		}
+		passed = passed && (!r.check.passes() || r.pass >= toPass)
+	}
+	logE, _ := failing(readings, true)
+	return passed || logE >= toFail
+}
+
+// current are the readings as of the last window.
+func (d *during) current() []reading {
+	if d.last == nil {
+		d.last = d.readings()
+	}
+	return d.last
+}
+
+// decide is look where it matters.
+func (d *during) decide(now time.Duration, doubts []doubt) (decided bool) {
+	d.last = d.readings()
 	void, final := sentences(doubts)
 	toPass, toFail := -math.Log(d.policy.Alpha), -math.Log(d.policy.Beta)
 
@@ -490,7 +535,7 @@ func (d *during) warnings() (notes []string) {
 
 // report explains every check, those that have not begun included in words.
 func (d *during) report() (checks []Check) {
-	for _, r := range d.last {
+	for _, r := range d.current() {
 		o := d.outcome(r)
 		if _, early := r.check.(earlyErrors); early && o != Fail && d.split != nil {
 			continue // the same question is asked below, of what was judged

@@ -100,6 +100,13 @@ func (c interferingLatency) look(e *evidence) (pass, fail float64) {
 	return 0, fail
 }
 
+func (c interferingLatency) atMost(e *evidence) (pass, fail float64) {
+	arms := c.asArms(e)
+	slow := c.tails(&arms)
+	_, fail = c.test.AtMost(c.base, c.can, c.any, slow)
+	return 0, fail
+}
+
 func (c interferingLatency) explain(e *evidence, o Outcome, _ reading) Check {
 	was, is := c.before.baseline, e.baseline
 	out := Check{Unit: UnitRatio, K: is.successes(), N: is.successes() + was.successes()}

@@ -124,6 +124,9 @@ func (j *Judge) begin(e Event) {
 			err = fmt.Errorf("it comes again, and a second attempt would err more often than the policy allows")
 			break
 		}
+		if failed := j.failedBefore(); failed != nil {
+			break // by another policy than the run's the way was not free
+		}
 		p.totals.bare = true // the during phase keeps its own
 		p.during, err = newDuring(j.policy, j.header.Target, j.levels, j.known, e.At, j.header.Plan.Timeout)
 		j.during = p.during
@@ -254,7 +257,7 @@ func (j *Judge) Look() Look {
 	look := Look{Checks: []Evidence{}}
 	if j.during != nil {
 		look.At = j.during.all.to
-		for _, r := range j.during.last {
+		for _, r := range j.during.current() {
 			look.Checks = append(look.Checks, Evidence{r.check.name(), sixDigits(r.pass), sixDigits(r.fail)})
 		}
 	}

@@ -126,14 +126,21 @@ func (c *latencyDifference) fill(into *sequential.Tails, h attack.Histogram, tim
 	}
 	sum, above := timeouts, attack.Bins
 	for i := len(h) - 1; i >= 0; i-- {
-		for j := h[i].Bin + 1; j < above; j++ {
-			into.C[j] = sum
-		}
+		run(into.C[h[i].Bin+1:above], sum)
 		above = h[i].Bin + 1
 		sum += h[i].Count
 	}
-	for j := range above {
-		into.C[j] = sum
+	run(into.C[:above], sum)
+}
+
+// run sets all of c; most of a histogram's bins lie in two long runs beyond what it holds.
+func run(c []uint64, value uint64) {
+	if len(c) == 0 {
+		return
+	}
+	c[0] = value
+	for done := 1; done < len(c); done *= 2 {
+		copy(c[done:], c[:done])
 	}
 }
 
@@ -150,6 +157,12 @@ func (c *latencyDifference) look(e *evidence) (pass, fail float64) {
 	pass, _ = c.test.Pass(c.base, c.can, c.any, slow)
 	fail, _ = c.test.Fail(c.base, c.can, c.any, slow)
 	return pass, fail
+}
+
+func (c *latencyDifference) atMost(e *evidence) (pass, fail float64) {
+	slow := c.tails(e)
+	c.test.Temper(e.slowBursts)
+	return c.test.AtMost(c.base, c.can, c.any, slow)
 }
 
 func (c *latencyDifference) explain(e *evidence, o Outcome, _ reading) Check {

@@ -120,3 +120,27 @@ func (s *story) finish(reason string) analyze.Analysis {
 	}
 	return live
 }
+
+// By a policy under which the before phase fails there is no during phase to judge: live, the run would have ended there.
+func TestRejudgeBefore(t *testing.T) {
+	p := policy(nil)
+	s := begin(t, &p)
+	was := alone("1", 1)
+	was.Baseline.Errors = 0.006
+	s.traffic(was, analyze.Before, 10*time.Second, nil, "stage", "prod", "expect", "1")
+	if s.judge.Outcome() != analyze.Pass {
+		t.Fatalf("before: %s", s.judge.Outcome())
+	}
+	s.traffic(healthy(1), analyze.During, time.Duration(p.MaxDuration), nil)
+	if a := s.finish("verdict"); a.Conclusion.Verdict != analyze.Promote {
+		t.Fatalf("by its own policy: %s", a.Conclusion.Sentence)
+	}
+	a, _, err := analyze.Rejudge(bytes.NewReader(s.file.Bytes()), func(analyze.Header) (analyze.Policy, error) {
+		stricter := p
+		stricter.Errors.Max = 0.001
+		return stricter, nil
+	})
+	if err != nil || a.Conclusion.Verdict != analyze.Inconclusive || len(a.Conclusion.Void) == 0 {
+		t.Errorf("by a stricter one: %v, %s, void %q", err, a.Conclusion.Verdict, a.Conclusion.Void)
+	}
+}
