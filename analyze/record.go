@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 	"time"
 
 	"coalmine/attack"
@@ -147,39 +148,77 @@ var ErrTruncated = errors.New("the last line is cut off")
 var errNoHeader = errors.New("run file: line 1: want a header, is this a run file of coalmine?")
 
 // Read hands over the records of a run file in order. It returns nil at the end of the file, ErrTruncated where the last
-// line is not whole, and a located error where something else is wrong.
+// line is not whole, and a located error where something else is wrong. Lines are decoded ahead, beside the judging.
 func Read(r io.Reader, each func(Record) error) error {
+	ahead, stop := make(chan decoded, 64), make(chan struct{})
+	var decoding sync.WaitGroup
+	defer decoding.Wait()
+	defer close(stop)
+	decoding.Go(func() {
+		defer close(ahead)
+		decode(r, func(d decoded) bool {
+			select {
+			case ahead <- d:
+				return true
+			case <-stop:
+				return false
+			}
+		})
+	})
+	for d := range ahead {
+		if d.err != nil {
+			return d.err
+		}
+		if err := each(d.record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decoded is a line's record, or why there is none; then it is the last.
+type decoded struct {
+	record Record
+	err    error
+}
+
+// decode hands over line by line, until that is refused or nothing is left.
+func decode(r io.Reader, hand func(decoded) bool) {
 	in := bufio.NewReaderSize(r, 1<<20)
 	for number := 1; ; number++ {
 		line, err := in.ReadBytes('\n')
-		if err != nil && err != io.EOF {
-			return fmt.Errorf("run file: line %d: %w", number, err)
-		}
 		whole := err == nil
+		if err != nil && err != io.EOF {
+			hand(decoded{err: fmt.Errorf("run file: line %d: %w", number, err)})
+			return
+		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			var record Record
-			if bad := json.Unmarshal(line, &record); bad != nil {
-				if !whole {
-					return ErrTruncated
-				}
-				return fmt.Errorf("run file: line %d: %w", number, bad)
-			}
-			if err := checkRecord(number, record); err != nil {
-				return err
-			}
-			if err := each(record); err != nil {
-				return err
+			d := decodeLine(number, line, whole)
+			if !hand(d) || d.err != nil {
+				return
 			}
 		} else if number == 1 {
-			if !whole {
-				return errors.New("run file: empty")
+			if err = errNoHeader; !whole {
+				err = errors.New("run file: empty")
 			}
-			return errNoHeader
+			hand(decoded{err: err})
+			return
 		}
 		if !whole {
-			return nil
+			return
 		}
 	}
+}
+
+func decodeLine(number int, line []byte, whole bool) (d decoded) {
+	if err := json.Unmarshal(line, &d.record); err != nil {
+		if d.err = fmt.Errorf("run file: line %d: %w", number, err); !whole {
+			d.err = ErrTruncated
+		}
+		return d
+	}
+	d.err = checkRecord(number, d.record)
+	return d
 }
 
 func checkRecord(number int, r Record) error {

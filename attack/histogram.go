@@ -97,7 +97,10 @@ func (h *Histogram) AddBin(bin int, n uint64) {
 // here, and the hot loop of reading a run again.
 func (h *Histogram) search(from, bin int) (at int, found bool) {
 	low, high := from, len(*h)
-	for low < high {
+	for near := min(from+4, high); low < near && (*h)[low].Bin < bin; { // where a merge goes on, mostly
+		low++
+	}
+	for low < high && (*h)[low].Bin < bin {
 		if middle := int(uint(low+high) >> 1); (*h)[middle].Bin < bin {
 			low = middle + 1
 		} else {
@@ -180,6 +183,9 @@ func (h *Histogram) UnmarshalText(text []byte) error {
 		return fmt.Errorf("histogram: %w", err)
 	}
 	*h = nil
+	if len(raw) > 0 {
+		*h = make(Histogram, 0, min(len(raw)/2, Bins)) // a bucket takes two bytes at least
+	}
 	bin := uint64(0)
 	for first := true; len(raw) > 0; first = false {
 		step, n := binary.Uvarint(raw)
