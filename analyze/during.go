@@ -468,7 +468,7 @@ func (d *during) deadline() {
 		d.conclusion.Sentence = "INCONCLUSIVE: every check passed, but the load ended before min-duration."
 	case more < 100*float64(d.judged.hits):
 		d.conclusion.Sentence += sentence(" About %s more requests should settle it.", Count(roundUp(more)))
-	default:
+	case 2*d.judged.hits > d.levels.Budget: // of a run cut short that would be too much to say
 		d.conclusion.Sentence += " More requests of this kind would hardly settle it: the evidence does not grow."
 	}
 }
