@@ -13,7 +13,6 @@ import (
 type splitCheck struct {
 	test          sequential.Split
 	share, margin float64
-	alpha         float64
 	settled       int64 // window of the last start
 	named         bool  // only answers that name a version count: the policy takes the others to be independent of it
 	starts        []sequential.SplitCount
@@ -23,7 +22,7 @@ type splitCheck struct {
 
 func newSplitCheck(p Policy, share float64, l sequential.Levels, settled int64, named bool) (*splitCheck, error) {
 	test, err := sequential.NewSplit(share, p.MarginShare(), l)
-	return &splitCheck{test: test, share: share, margin: p.MarginShare(), alpha: p.Alpha, settled: settled, named: named}, err
+	return &splitCheck{test: test, share: share, margin: p.MarginShare(), settled: settled, named: named}, err
 }
 
 func (c *splitCheck) add(w *attack.Window, canary uint64) {

@@ -111,22 +111,27 @@ func (s *system) canaried(t *testing.T) {
 	t.Fatal("no canary was made in 30 s")
 }
 
+// written is the path of a file that holds the text.
+func written(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // scenario is quick to get to its canary, and slow to decide.
 func scenario(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "slow.yaml")
-	text := `name: slow
+	return written(t, "slow.yaml", `name: slow
 before: {prod: "1"}
 canary: {percent: 50, overrides: {lambdaAlias: staging}}
 classify: [header:X-Lambda-Version]
 load: {rate: 1000}
 policy: {settle: 20s, min-duration: 20s, max-duration: 30s, validity: {wake-late: 1s}}
 act: {promote: promote, reject: rollback, inconclusive: rollback}
-`
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+`)
 }
 
 // An interrupt stops the load, removes the canary that run made, and keeps the evidence.
@@ -277,11 +282,7 @@ func TestGateAfterAWSCLI(t *testing.T) {
 // lenient is a policy for a machine on which generator and emulator compete.
 func lenient(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "policy.yaml")
-	if err := os.WriteFile(path, []byte("validity: {wake-late: 50ms, wake-share: 5%}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return written(t, "policy.yaml", "validity: {wake-late: 50ms, wake-share: 5%}\n")
 }
 
 // A stage that somebody else changes during the load promotes nothing.
@@ -316,8 +317,7 @@ func TestChangedUnderTest(t *testing.T) {
 // quick decides in a few seconds.
 func quick(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "quick.yaml")
-	text := `name: quick
+	return written(t, "quick.yaml", `name: quick
 before: {prod: "1"}
 canary: {percent: 50, overrides: {lambdaAlias: staging}}
 classify: [header:X-Lambda-Version]
@@ -332,11 +332,7 @@ policy:
   latency: {max: {}, margin: {p95: 100% or 50ms}}
   validity: {wake-late: 1s}
 act: {promote: promote, reject: rollback, inconclusive: rollback}
-`
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+`)
 }
 
 // A canary that breaks once it has all the traffic is taken back.
