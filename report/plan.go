@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -16,17 +15,7 @@ type PlanFormat func(io.Writer, analyze.Forecast) error
 
 // NamedPlan finds a format of forecasts: table or json.
 func NamedPlan(name string) (PlanFormat, error) {
-	if f, ok := map[string]PlanFormat{"table": planTable, "json": planJSON}[name]; ok {
-		return f, nil
-	}
-	return nil, fmt.Errorf("unknown format %q: want one of json, table", name)
-}
-
-func planJSON(w io.Writer, f analyze.Forecast) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(f)
+	return named(map[string]PlanFormat{"table": planTable, "json": indented[analyze.Forecast]}, name)
 }
 
 // planTable fits a terminal of 80 columns.

@@ -24,22 +24,30 @@ func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
 
 // Named finds a format.
 func Named(name string) (Format, error) {
-	if f, ok := formats[name]; ok {
-		return f, nil
-	}
-	return nil, fmt.Errorf("unknown format %q: want one of %s", name, strings.Join(Formats(), ", "))
+	return named(formats, name)
 }
 
-// JSON writes the analysis as it is; of a run without a verdict, its traffic.
-func JSON(w io.Writer, a analyze.Analysis) error {
-	var what any = a
-	if a.Header.Policy == nil {
-		what = traffic(a)
+func named[F any](formats map[string]F, name string) (F, error) {
+	f, ok := formats[name]
+	if !ok {
+		return f, fmt.Errorf("unknown format %q: want one of %s", name, strings.Join(slices.Sorted(maps.Keys(formats)), ", "))
 	}
+	return f, nil
+}
+
+func indented[T any](w io.Writer, what T) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(what)
+}
+
+// JSON writes the analysis as it is; of a run without a verdict, its traffic.
+func JSON(w io.Writer, a analyze.Analysis) error {
+	if a.Header.Policy == nil {
+		return indented(w, traffic(a))
+	}
+	return indented(w, a)
 }
 
 // measured is traffic that nobody judged.

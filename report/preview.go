@@ -1,0 +1,91 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"coalmine/analyze"
+)
+
+// Preview is what a gate would do, and on what grounds, before it sends its load.
+type Preview struct {
+	Target    analyze.Target   `json:"target"`
+	Live      string           `json:"canary,omitempty"` // the canary as the control plane has it
+	Uncovered []string         `json:"not_covered,omitempty"`
+	Sent      int              `json:"requests_sent"`
+	Findings  []Finding        `json:"preflight"`
+	Forecast  analyze.Forecast `json:"forecast"`
+}
+
+// Finding is what a preflight check came to.
+type Finding struct {
+	Check  string `json:"check"`
+	Level  string `json:"level"` // ok, warning or block
+	Text   string `json:"text"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// PreviewFormat writes a preview.
+type PreviewFormat func(io.Writer, Preview) error
+
+// NamedPreview finds a format of previews: table or json.
+func NamedPreview(name string) (PreviewFormat, error) {
+	return named(map[string]PreviewFormat{"table": previewTable, "json": indented[Preview]}, name)
+}
+
+func previewTable(w io.Writer, v Preview) error {
+	p := &page{w: w}
+	t := v.Target
+	p.wrap("", fmt.Sprintf("%s %s: version %s is judged against version %s, at %.4g %% of the traffic.", t.Method, t.URL, t.Canary, t.Baseline, t.Percent))
+	if v.Live != "" {
+		p.wrap("", "Canary: "+v.Live+".")
+	}
+	p.wrap("", fmt.Sprintf("Versions are told apart by %s (%d requests sent to try it).", t.Classify, v.Sent))
+	if t.Covers != "" {
+		text := "Covers " + t.Covers
+		if len(v.Uncovered) > 0 {
+			text += "; not " + strings.Join(v.Uncovered, ", ")
+		}
+		p.wrap("", text+".")
+	}
+	p.preflight(v.Findings)
+	p.line("")
+	if p.err != nil {
+		return p.err
+	}
+	return planTable(w, v.Forecast)
+}
+
+func (p *page) preflight(findings []Finding) {
+	if len(findings) == 0 {
+		return
+	}
+	p.line("")
+	rows := make([][]string, 0, len(findings))
+	for _, f := range findings {
+		rows = append(rows, []string{f.Check, f.Level, f.Text})
+	}
+	p.table([]string{"preflight", "outcome", "found"}, rows, 0, 1, 2)
+	for _, f := range findings {
+		if f.Level != "ok" {
+			p.wrap(f.Level+" "+f.Check+": ", strings.TrimSpace(f.Text+". "+f.Remedy))
+		}
+	}
+}
+
+// PreviewLine is the one greppable sentence that a dry run ends with.
+func PreviewLine(v Preview) string {
+	counts := map[string]int{}
+	for _, f := range v.Findings {
+		counts[f.Level]++
+	}
+	line := fmt.Sprintf("coalmine: dry run: %s over %s at %.4g %%, %d requests sent, nothing changed", name(v.Target.Canary), name(v.Target.Baseline), v.Target.Percent, v.Sent)
+	if n := counts["block"]; n > 0 {
+		line += fmt.Sprintf(", %d preflight checks block", n)
+	}
+	if n := counts["warning"]; n > 0 {
+		line += fmt.Sprintf(", %d warnings", n)
+	}
+	return visible(line + "; " + strings.TrimPrefix(PlanLine(v.Forecast), "coalmine: "))
+}
