@@ -43,7 +43,7 @@ func (s *Story) act(ctx context.Context) error {
 func (s *Story) promote(ctx context.Context) error {
 	c, r := s.Control, s.Recorder
 	r.Note(analyze.PromoteBegin, nil)
-	change, err := c.Client.Promote(ctx, c.Journal, c.Ref, c.Live)
+	change, err := c.Client.Promote(ctx, c.Journal, c.Ref, c.Live, false)
 	r.Note(analyze.PromoteEnd, failure(err))
 	if err != nil {
 		return fmt.Errorf("promote: %w", err)
@@ -67,7 +67,7 @@ func (s *Story) undo(ctx context.Context, err error) error {
 // abort removes the canary, even when the run was interrupted.
 func (s *Story) abort(ctx context.Context) error {
 	return s.goBack(ctx, func(ctx context.Context, j *stage.Journal, ref stage.Ref, _ stage.State) (stage.Change, error) {
-		change, err := s.Control.Client.Abort(ctx, j, ref)
+		change, err := s.Control.Client.Abort(ctx, j, ref, nil)
 		if errors.Is(err, stage.ErrNoCanary) {
 			err = nil // it was never made, or is gone
 		}

@@ -35,7 +35,11 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 		if err != nil {
 			return nil, err
 		}
-		p.Story.Control = &Control{Client: g.Client, Ref: g.Ref, Live: live.State}
+		p.Story.Control = &Control{Client: g.Client, Ref: g.Ref}
+		if p.Story.Control.Live, err = g.Client.Measure(ctx, g.Ref); err != nil {
+			return nil, err
+		}
+		p.Story.Control.Live.Stage = &live.State // what is judged is what was resolved
 		p.Story.Plan.Target.URL = live.InvokeURL
 		p.Notes = live.Warnings
 		g.Baseline, g.Canary = orElse(g.Baseline, live.BaselineVersion), orElse(g.Canary, live.CanaryVersion)

@@ -34,7 +34,7 @@ type Control struct {
 	Client  *stage.Client
 	Ref     stage.Ref
 	Journal *stage.Journal // nil: nothing is ever changed
-	Live    stage.State    // under test: what promote must find again
+	Live    stage.Measured // under test: what promote must find again
 }
 
 // How long undoing may take: it goes on when the run was interrupted.
@@ -148,7 +148,10 @@ func (s *Story) create(ctx context.Context) error {
 		}
 		s.say(change)
 	}
-	c.Live = change.After
+	if c.Live, err = c.Client.Measure(ctx, c.Ref); err != nil {
+		return err
+	}
+	c.Live.Stage = &change.After // whoever was quicker than the measuring shows
 	r.Note(analyze.CanaryDeployed, map[string]string{"deployment": change.After.Canary.DeploymentID})
 	return nil
 }
@@ -166,7 +169,7 @@ func (s *Story) reread(ctx context.Context) {
 			return
 		case <-every.C:
 		}
-		now, err := s.Control.Client.Read(ctx, s.Control.Ref)
+		now, err := s.Control.Client.Again(ctx, s.Control.Live)
 		if err != nil {
 			continue // one missed look is no news; acting reads again and would fail
 		}

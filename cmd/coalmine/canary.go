@@ -45,7 +45,7 @@ func (w world) canaryCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := client.MayChange(); err != nil {
+			if err := mayAct(client); err != nil {
 				return err
 			}
 			j, err := client.OpenJournal(w.journalDir(journal), ref)
@@ -101,15 +101,15 @@ func (w world) canaryCommand() *cobra.Command {
 			return change, false, err
 		}),
 		verb("promote", "Make the canary the stage", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, bool, error) {
-			state, err := c.Read(ctx, ref)
+			live, err := c.Measure(ctx, ref)
 			if err != nil {
 				return stage.Change{}, false, err
 			}
-			change, err := c.Promote(ctx, j, ref, state)
+			change, err := c.Promote(ctx, j, ref, live, false)
 			return change, false, err
 		}),
 		verb("abort", "Remove a canary that is not promoted", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, bool, error) {
-			change, err := c.Abort(ctx, j, ref)
+			change, err := c.Abort(ctx, j, ref, nil)
 			return change, true, err
 		}),
 		verb("rollback", "Undo the last promote in the journal", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, bool, error) {
@@ -140,6 +140,9 @@ func (w world) recoverCommand(journal *string, t *target) *cobra.Command {
 			}
 			client, err := w.connect(c.Context(), t.region, t.profile)
 			if err != nil {
+				return err
+			}
+			if err := mayAct(client); err != nil {
 				return err
 			}
 			changes, err := client.Recover(c.Context(), path)

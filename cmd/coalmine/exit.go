@@ -84,7 +84,7 @@ func code(ctx context.Context, err error) int {
 		return exitUsage
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case errors.Is(err, stage.ErrNotLoopback), errors.Is(err, stage.ErrCanaryExists), errors.Is(err, stage.ErrNoCanary),
+	case errors.Is(err, stage.ErrCanaryExists), errors.Is(err, stage.ErrNoCanary),
 		errors.Is(err, stage.ErrUnfinished), errors.Is(err, stage.ErrCredentials):
 		return exitUsage
 	}

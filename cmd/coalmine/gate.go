@@ -44,8 +44,8 @@ Nothing is changed unless --promote or --rollback says so.
 				return err
 			}
 			if promote || rollback {
-				if err := g.Client.MayChange(); err != nil {
-					return usage(err)
+				if err := mayAct(g.Client); err != nil {
+					return err
 				}
 			}
 			rate, err := t.rateFor(t.url, 100, 1000)

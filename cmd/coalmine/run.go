@@ -82,8 +82,8 @@ func (w world) story(ctx context.Context, s scenarios.Scenario, o *output, journ
 	if err != nil {
 		return err
 	}
-	if err := client.MayChange(); err != nil {
-		return usage(err)
+	if err := mayAct(client); err != nil {
+		return err
 	}
 	runID := unique()
 	ready, err := s.Prepare(ctx, client, "coalmine/"+version, runID)

@@ -61,7 +61,7 @@ func (w world) stackClient(c *cobra.Command) (*stage.Client, error) {
 	}
 	client, err := w.connect(c.Context(), "", "")
 	if err == nil {
-		err = client.MayChange()
+		err = mayAct(client)
 	}
 	return client, err
 }

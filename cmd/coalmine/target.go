@@ -135,6 +135,14 @@ func (w world) connect(ctx context.Context, region, profile string) (*stage.Clie
 	return client, scenarios.Misnamed(err)
 }
 
+// mayAct refuses changes on AWS itself: nobody said yet which account is meant.
+func mayAct(c *stage.Client) error {
+	if c.Real() {
+		return usagef("nothing is changed on AWS itself, for now, only on another endpoint (AWS_ENDPOINT_URL); this is account %s, %s", c.Account(), c.Region())
+	}
+	return nil
+}
+
 // locate finds where the load goes, and the control plane of it, which a bare URL does not have.
 func (w world) locate(ctx context.Context, t *target) (client *stage.Client, ref stage.Ref, where string, err error) {
 	if t.api == "" {

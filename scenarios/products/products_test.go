@@ -2,7 +2,6 @@ package products_test
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -264,16 +263,5 @@ func TestEverythingIsTagged(t *testing.T) {
 		if err != nil || got.Tags["coalmine:stack"] != "products" {
 			t.Errorf("%s: %v %v", st.Name, got.Tags, err)
 		}
-	}
-}
-
-// Real AWS waits for a function that Lambda can run.
-func TestOffLoopbackIsRefused(t *testing.T) {
-	c := &stage.Client{} // AWS, and a panic on the first request
-	if _, said, err := products.Up(t.Context(), c); !errors.Is(err, stage.ErrNotLoopback) || len(said) > 0 {
-		t.Errorf("%q %v", said, err)
-	}
-	if removed, err := products.Down(t.Context(), c); !errors.Is(err, stage.ErrNotLoopback) || len(removed) > 0 {
-		t.Errorf("%q %v", removed, err)
 	}
 }

@@ -58,9 +58,6 @@ func (c *Client) perform(ctx context.Context, j *Journal, verb string, ref Ref, 
 func (c *Client) prepare(ctx context.Context, j *Journal, verb string, ref Ref, p plan) (*act, [][]Operation, error) {
 	a := &act{c: c, j: j, change: Change{Verb: verb, Ref: ref}, first: true}
 	a.back = verb == verbAbort || verb == verbRollback || verb == verbRestore
-	if err := c.MayChange(); err != nil {
-		return a, nil, err
-	}
 	before, err := c.read(ctx, ref)
 	if err != nil {
 		return a, nil, err

@@ -84,13 +84,14 @@ func (c *Client) DeployCanary(ctx context.Context, j *Journal, ref Ref, descript
 
 // Abort takes the canary away: percent to 0 first, then the settings. The
 // stage's own deployment and variables were never the canary's. Deployments
-// that this story made are deleted when no stage uses them.
-func (c *Client) Abort(ctx context.Context, j *Journal, ref Ref) (Change, error) {
+// that this story made are deleted when no stage uses them. With an expected
+// canary any other refuses, with ErrChanged; its percent may be another.
+func (c *Client) Abort(ctx context.Context, j *Journal, ref Ref, expect *Measured) (Change, error) {
 	a, patches, err := c.prepare(ctx, j, verbAbort, ref, func(before State) ([][]Operation, error) {
 		if before.Canary == nil {
 			return nil, ErrNoCanary
 		}
-		return removing(before), nil
+		return removing(before), expect.sameCanary(before)
 	})
 	if err != nil {
 		return a.result(err)

@@ -211,7 +211,7 @@ func (c *Client) Where(api, stage string) string {
 
 func (c *Client) where() string {
 	switch {
-	case c.endpoint != "" && !c.onAWS():
+	case c.endpoint != "" && !c.Real():
 		return "NOT AWS: " + c.endpoint
 	case c.account == "":
 		return "AWS " + c.region
@@ -220,22 +220,13 @@ func (c *Client) where() string {
 	}
 }
 
-// onAWS is also true for AWS's own endpoints given by URL (VPC endpoints).
-func (c *Client) onAWS() bool {
+// Real reports whether this is AWS itself, which its own endpoints given by URL are, too (VPC endpoints).
+func (c *Client) Real() bool {
 	if c.endpoint == "" {
 		return true
 	}
 	u, err := url.Parse(c.endpoint)
 	return err == nil && (strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn"))
-}
-
-// MayChange is nil where verbs that change something may act: on loopback, for
-// now.
-func (c *Client) MayChange() error {
-	if c.Loopback() {
-		return nil
-	}
-	return fmt.Errorf("%w, not %s", ErrNotLoopback, c.where())
 }
 
 // FindAPI finds the one API with this id or name.

@@ -16,7 +16,6 @@ import (
 
 // What a caller may want to tell apart, with errors.Is.
 var (
-	ErrNotLoopback  = errors.New("changes are made on a loopback endpoint only, for now")
 	ErrCanaryExists = errors.New("the stage has a canary already")
 	ErrNoCanary     = errors.New("the stage has no canary")
 	ErrChanged      = errors.New("stage changed under test")

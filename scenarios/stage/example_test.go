@@ -48,10 +48,14 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	judged, err := c.Measure(ctx, ref)
+	if err != nil {
+		log.Fatal(err)
+	}
 	fmt.Printf("%g of the traffic to version %s, the rest to version %s\n", target.Share, target.CanaryVersion, target.BaselineVersion)
 
 	// Judged by traffic, and found fit: what was judged is what is promoted.
-	change, err := c.Promote(ctx, j, ref, target.State)
+	change, err := c.Promote(ctx, j, ref, judged, false)
 	if err != nil {
 		log.Fatal(err)
 	}

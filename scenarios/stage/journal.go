@@ -146,7 +146,7 @@ func (c *Client) control() control {
 // say they are.
 func (c *Client) journalName(ref Ref) string {
 	name := strings.Join([]string{c.account, c.region, ref.API, ref.Stage}, "-") + ".ndjson"
-	if u, err := url.Parse(c.endpoint); err == nil && c.endpoint != "" && !c.onAWS() {
+	if u, err := url.Parse(c.endpoint); err == nil && c.endpoint != "" && !c.Real() {
 		name = u.Host + "-" + name
 	}
 	return strings.Map(func(r rune) rune {

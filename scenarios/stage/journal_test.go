@@ -235,7 +235,7 @@ func TestFullDisk(t *testing.T) {
 	if _, err := l.SetPercent(ctx, j, l.ref, 5); err == nil || !strings.Contains(err.Error(), j.Path()) || len(l.proxy.changes()) > 0 {
 		t.Errorf("%v, sent %v", err, l.proxy.changes())
 	}
-	ch := l.must(l.Abort(ctx, j, l.ref))
+	ch := l.must(l.Abort(ctx, j, l.ref, nil))
 	l.same(ch.After, before)
 	if len(ch.Notes) == 0 || !strings.Contains(ch.Notes[0], "not journaled: journal "+j.Path()) {
 		t.Errorf("notes %q", ch.Notes)

@@ -91,6 +91,16 @@ func (l *lab) read() stage.State {
 	return s
 }
 
+// measured is what a verdict on the stage as it is would be about.
+func (l *lab) measured() stage.Measured {
+	l.t.Helper()
+	m, err := l.Measure(context.Background(), l.ref)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return m
+}
+
 // must takes a verb's results.
 func (l *lab) must(ch stage.Change, err error) stage.Change {
 	l.t.Helper()

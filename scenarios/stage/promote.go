@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 )
@@ -18,33 +17,28 @@ var promotion = []Operation{
 	{Op: "copy", From: canaryDeploy, Path: deploymentPath},
 }
 
-// Promote makes the canary the stage, and then takes the canary settings away.
-// expect is the stage as it was judged: any difference refuses, with
-// ErrChanged. AWS has no compare-and-set, so a change between the reading and
-// the patch, some milliseconds, cannot be excluded; it is noticed afterwards
-// and undone.
-func (c *Client) Promote(ctx context.Context, j *Journal, ref Ref, expect State) (Change, error) {
-	return c.promote(ctx, j, ref, expect, false)
-}
-
-// PromoteKeeping is Promote, but leaves the canary settings at 0 %. AWS then
-// refuses plain deployments to the stage until they are removed.
-func (c *Client) PromoteKeeping(ctx context.Context, j *Journal, ref Ref, expect State) (Change, error) {
-	return c.promote(ctx, j, ref, expect, true)
-}
-
-func (c *Client) promote(ctx context.Context, j *Journal, ref Ref, expect State, keep bool) (Change, error) {
+// Promote makes the canary the stage, and then takes the canary settings away;
+// kept, they stay at 0 %, and AWS refuses plain deployments to the stage until
+// they are removed. expect is what was judged: any difference refuses, with
+// ErrChanged. A stage has no compare-and-set, so a change between the reading
+// and the patch, some milliseconds, cannot be excluded; it is noticed
+// afterwards and undone.
+func (c *Client) Promote(ctx context.Context, j *Journal, ref Ref, expect Measured, keepCanary bool) (Change, error) {
 	a, patches, err := c.prepare(ctx, j, verbPromote, ref, func(before State) ([][]Operation, error) {
-		if expect.Canary == nil {
+		if !expect.Ref.same(ref) {
+			return nil, fmt.Errorf("what was judged is another stage: API %s, stage %s", expect.Ref.API, expect.Ref.Stage)
+		}
+		if expect.Stage == nil || expect.Stage.Canary == nil {
 			return nil, ErrNoCanary
 		}
-		if expect.API != ref.API || expect.Stage != ref.Stage {
-			return nil, fmt.Errorf("what was judged is another stage: API %s, stage %s", expect.API, expect.Stage)
+		now, err := c.again(ctx, expect, &before)
+		if err != nil {
+			return nil, err
 		}
-		if diff := before.Differs(expect); len(diff) > 0 {
-			return nil, fmt.Errorf("%w: %s", ErrChanged, strings.Join(diff, "; "))
+		if diff := now.Differs(expect); len(diff) > 0 {
+			return nil, fmt.Errorf("%w: %s", ErrChanged, joined(diff))
 		}
-		if keep {
+		if keepCanary {
 			return [][]Operation{promotion}, nil
 		}
 		return [][]Operation{promotion, {remove(canaryPath)}}, nil
@@ -55,7 +49,7 @@ func (c *Client) promote(ctx context.Context, j *Journal, ref Ref, expect State,
 	if err := a.patchOrUndo(ctx, patches[:1]); err != nil {
 		return a.result(err)
 	}
-	if !keep {
+	if !keepCanary {
 		// From here the canary is production: a remove that fails is an error
 		// to show, not a reason to go back.
 		if err := a.patch(ctx, patches[1:]); err != nil {

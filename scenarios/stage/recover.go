@@ -47,9 +47,6 @@ func Dismiss(path string) (bool, error) {
 }
 
 func (c *Client) recoverAll(ctx context.Context, path string, anyway bool) ([]Change, error) {
-	if err := c.MayChange(); err != nil {
-		return nil, fmt.Errorf("recover: %w", err)
-	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("recover: %w", err)

@@ -3,6 +3,7 @@ package stage_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,9 +51,9 @@ func TestRefusals(t *testing.T) {
 	check("another stage's journal", nil, "another stage's", create(jn, l.ref, 5, nil))
 	check("no journal", nil, "no journal", create(nil, l.ref, 5, nil))
 	check("deploy without canary", stage.ErrNoCanary, "deploy canary on prod", func() (stage.Change, error) { return l.DeployCanary(ctx, j, l.ref, "") })
-	check("abort without canary", stage.ErrNoCanary, "abort canary on prod", func() (stage.Change, error) { return l.Abort(ctx, j, l.ref) })
+	check("abort without canary", stage.ErrNoCanary, "abort canary on prod", func() (stage.Change, error) { return l.Abort(ctx, j, l.ref, nil) })
 	check("percent without canary", stage.ErrNoCanary, "", func() (stage.Change, error) { return l.SetPercent(ctx, j, l.ref, 1) })
-	check("promote without canary", stage.ErrNoCanary, "", func() (stage.Change, error) { return l.Promote(ctx, j, l.ref, initial) })
+	check("promote without canary", stage.ErrNoCanary, "", func() (stage.Change, error) { return l.Promote(ctx, j, l.ref, l.measured(), false) })
 	gone := initial
 	gone.DeploymentID = "gone00"
 	check("restore to a deployment that is gone", nil, "restore on prod: deployment gone00: GetDeployment: NotFoundException", func() (stage.Change, error) { return l.Restore(ctx, j, l.ref, gone) })
@@ -75,25 +76,29 @@ func TestPromoteRefusesWhatWasNotJudged(t *testing.T) {
 	j := l.journal()
 	l.must(l.CreateCanary(ctx, j, l.ref, 50, map[string]string{"lambdaAlias": "staging"}))
 	l.must(l.DeployCanary(ctx, j, l.ref, ""))
-	judged := l.read()
+	judged := l.measured()
 	for name, c := range map[string]struct {
-		edit func(*stage.State)
+		edit func(*stage.Measured)
 		says string
 	}{
-		"deployment":        {func(s *stage.State) { s.DeploymentID = "x" }, "deployment: x -> " + judged.DeploymentID},
-		"canary deployment": {func(s *stage.State) { s.Canary.DeploymentID = "x" }, "canary deployment: x -> " + judged.Canary.DeploymentID},
-		"percent":           {func(s *stage.State) { s.Canary.Percent = 40 }, "canary percent: 40.0 -> 50.0"},
-		"overrides":         {func(s *stage.State) { s.Canary.Overrides = map[string]string{"lambdaAlias": "dev"} }, `canary override lambdaAlias: "dev" -> "staging"`},
-		"variables":         {func(s *stage.State) { s.Variables = nil }, `variable lambdaAlias: unset -> "prod"`},
-		"last updated":      {func(s *stage.State) { s.LastUpdated = s.LastUpdated.Add(-time.Minute) }, "last updated"},
-		"another stage":     {func(s *stage.State) { s.Stage = "dev" }, "another stage"},
+		"deployment":        {func(m *stage.Measured) { m.Stage.DeploymentID = "x" }, "deployment: x -> " + judged.Stage.DeploymentID},
+		"canary deployment": {func(m *stage.Measured) { m.Stage.Canary.DeploymentID = "x" }, "canary deployment: x -> " + judged.Stage.Canary.DeploymentID},
+		"percent":           {func(m *stage.Measured) { m.Stage.Canary.Percent = 40 }, "canary percent: 40.0 -> 50.0"},
+		"overrides":         {func(m *stage.Measured) { m.Stage.Canary.Overrides = map[string]string{"lambdaAlias": "dev"} }, `canary override lambdaAlias: "dev" -> "staging"`},
+		"variables":         {func(m *stage.Measured) { m.Stage.Variables = nil }, `variable lambdaAlias: unset -> "prod"`},
+		"last updated":      {func(m *stage.Measured) { m.Stage.LastUpdated = m.Stage.LastUpdated.Add(-time.Minute) }, "last updated"},
+		"account":           {func(m *stage.Measured) { m.Account = "1" }, "account: 1 -> " + l.Account()},
+		"alias":             {func(m *stage.Measured) { m.Aliases[1].Version = "7" }, "alias staging of getProducts: version 7 -> version 2"},
+		"weights":           {func(m *stage.Measured) { m.Aliases[0].Weights = map[string]float64{"2": 0.25} }, "alias prod of getProducts: version 1, 25.0% to version 2 -> version 1"},
+		"edited alias":      {func(m *stage.Measured) { m.Aliases[0].Revision = "x" }, "alias prod of getProducts: edited meanwhile"},
+		"another stage":     {func(m *stage.Measured) { m.Ref.Stage = "dev" }, "another stage"},
 	} {
-		expect := judged
-		canary := *judged.Canary
-		expect.Canary = &canary
+		expect, state, canary := judged, *judged.Stage, *judged.Stage.Canary
+		state.Canary, expect.Stage = &canary, &state
+		expect.Aliases = slices.Clone(judged.Aliases)
 		c.edit(&expect)
 		l.proxy.forget()
-		_, err := l.Promote(ctx, j, l.ref, expect)
+		_, err := l.Promote(ctx, j, l.ref, expect, false)
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -104,8 +109,8 @@ func TestPromoteRefusesWhatWasNotJudged(t *testing.T) {
 			t.Errorf("%s: sent %v", name, changes)
 		}
 	}
-	judged.LastUpdated = time.Time{} // not compared
-	l.must(l.Promote(ctx, j, l.ref, judged))
+	judged.Stage.LastUpdated = time.Time{} // not compared
+	l.must(l.Promote(ctx, j, l.ref, judged, false))
 }
 
 func TestFindAPI(t *testing.T) {

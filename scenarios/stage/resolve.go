@@ -116,7 +116,7 @@ func sameness(s State, baseline, canary arm) []string {
 // InvokeURL is where the method is called.
 func (c *Client) InvokeURL(ref Ref) string {
 	path := "/" + strings.TrimPrefix(ref.Path, "/")
-	if c.onAWS() {
+	if c.Real() {
 		domain := "amazonaws.com"
 		if strings.HasPrefix(c.region, "cn-") {
 			domain += ".cn"

@@ -14,12 +14,30 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigateway/types"
 )
 
-// Ref names the method under test.
+// Ref names what splits the traffic, a stage's canary settings or an alias's weights, and the method under test.
 type Ref struct {
-	API    string `json:"api"` // id
-	Stage  string `json:"stage"`
-	Method string `json:"method,omitempty"`
-	Path   string `json:"path,omitempty"`
+	API      string `json:"api,omitempty"` // id
+	Stage    string `json:"stage,omitempty"`
+	Method   string `json:"method,omitempty"`
+	Path     string `json:"path,omitempty"`
+	Function string `json:"function,omitempty"` // of a weighted alias; API and Stage are empty then
+	Alias    string `json:"alias,omitempty"`
+}
+
+// Weighted reports whether an alias's weights split the traffic.
+func (r Ref) Weighted() bool { return r.Alias != "" }
+
+// String names the splitter.
+func (r Ref) String() string {
+	if r.Weighted() {
+		return r.Function + ":" + r.Alias
+	}
+	return r.Stage
+}
+
+// same reports whether another ref names the same splitter, whatever the method.
+func (r Ref) same(other Ref) bool {
+	return r.API == other.API && r.Stage == other.Stage && r.Function == other.Function && r.Alias == other.Alias
 }
 
 // State is a stage as it was read: all that a verb of this package changes,

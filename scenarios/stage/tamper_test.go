@@ -44,7 +44,7 @@ func TestConcurrentModificationIsRetried(t *testing.T) {
 		t.Errorf("%d attempts, want 3", refused.Load())
 	}
 	busy(1000)
-	_, err := l.Abort(ctx, j, l.ref)
+	_, err := l.Abort(ctx, j, l.ref, nil)
 	if err == nil || err.Error() != "abort canary on prod: UpdateStage: ConflictException: Unable to complete operation due to concurrent modification. Please try again later." {
 		t.Errorf("%v", err)
 	}
@@ -63,11 +63,11 @@ func TestConcurrentModificationIsRetried(t *testing.T) {
 		awsError(w, 409, "ConflictException", "concurrent modification")
 		return true
 	})
-	if _, err := l.Abort(ctx, j, l.ref); err == nil || refused.Load() != 1 {
+	if _, err := l.Abort(ctx, j, l.ref, nil); err == nil || refused.Load() != 1 {
 		t.Errorf("%v after %d attempts", err, refused.Load())
 	}
 	l.proxy.with(nil)
-	l.must(l.Abort(t.Context(), j, l.ref))
+	l.must(l.Abort(t.Context(), j, l.ref, nil))
 }
 
 // Another conflict is not worth a retry.
@@ -174,7 +174,7 @@ func TestSwallowedCanaryIsNoticed(t *testing.T) {
 	// A promote that copies no variables is taken back, canary and all.
 	withCanary = l.read() // updated since
 	l.proxy.with(forgeOnce(l.proxy, `{"patchOperations":[{"op":"replace","path":"/canarySettings/percentTraffic","value":"0.0"}]}`))
-	if _, err := l.Promote(ctx, j, l.ref, withCanary); !errors.Is(err, stage.ErrNotTaken) || !strings.Contains(err.Error(), "undone") {
+	if _, err := l.Promote(ctx, j, l.ref, l.measured(), false); !errors.Is(err, stage.ErrNotTaken) || !strings.Contains(err.Error(), "undone") {
 		t.Fatal(err)
 	}
 	l.same(l.read(), withCanary)
@@ -199,7 +199,7 @@ func TestLostAnswer(t *testing.T) {
 	lost("PATCH")
 	l.must(l.CreateCanary(ctx, j, l.ref, 50, map[string]string{"lambdaAlias": "staging"}))
 	// A repeated remove is refused by the server: the first one did it.
-	l.must(l.Abort(ctx, j, l.ref))
+	l.must(l.Abort(ctx, j, l.ref, nil))
 	lost("POST")
 	l.must(l.CreateCanary(ctx, j, l.ref, 50, nil))
 	if _, err := l.DeployCanary(ctx, j, l.ref, "lost"); !errors.Is(err, stage.ErrUnreachable) {
@@ -207,7 +207,7 @@ func TestLostAnswer(t *testing.T) {
 	}
 	l.proxy.with(nil)
 	// The deployments whose ids nobody learned are found and deleted.
-	if ch := l.must(l.Abort(ctx, j, l.ref)); len(ch.Deleted) < 1 {
+	if ch := l.must(l.Abort(ctx, j, l.ref, nil)); len(ch.Deleted) < 1 {
 		t.Errorf("deleted %v", ch.Deleted)
 	}
 }
@@ -221,11 +221,14 @@ func promoteStory(ctx context.Context, l *lab, j *stage.Journal) error {
 	if _, err := l.CreateCanary(ctx, j, l.ref, 50, overrides); err != nil {
 		return err
 	}
-	deployed, err := l.DeployCanary(ctx, j, l.ref, "release")
+	if _, err := l.DeployCanary(ctx, j, l.ref, "release"); err != nil {
+		return err
+	}
+	judged, err := l.Measure(ctx, l.ref)
 	if err != nil {
 		return err
 	}
-	promoted, err := l.Promote(ctx, j, l.ref, deployed.After)
+	promoted, err := l.Promote(ctx, j, l.ref, judged, false)
 	if err != nil {
 		return err
 	}
@@ -240,7 +243,7 @@ func abortStory(ctx context.Context, l *lab, j *stage.Journal) error {
 	if _, err := l.DeployCanary(ctx, j, l.ref, "release"); err != nil {
 		return err
 	}
-	_, err := l.Abort(ctx, j, l.ref)
+	_, err := l.Abort(ctx, j, l.ref, nil)
 	return err
 }
 
@@ -249,11 +252,14 @@ func gateStory(ctx context.Context, l *lab, j *stage.Journal) error {
 	if _, err := l.SetPercent(ctx, j, l.ref, 100); err != nil {
 		return err
 	}
-	deployed, err := l.DeployCanary(ctx, j, l.ref, "release")
+	if _, err := l.DeployCanary(ctx, j, l.ref, "release"); err != nil {
+		return err
+	}
+	judged, err := l.Measure(ctx, l.ref)
 	if err != nil {
 		return err
 	}
-	_, err = l.Promote(ctx, j, l.ref, deployed.After)
+	_, err = l.Promote(ctx, j, l.ref, judged, false)
 	return err
 }
 
@@ -355,8 +361,8 @@ func TestRecoverKilledAnywhere(t *testing.T) {
 		before, deployments := l.read(), l.deployments()
 		j := l.journal()
 		l.must(l.CreateCanary(t.Context(), j, l.ref, 50, overrides))
-		deployed := l.must(l.DeployCanary(t.Context(), j, l.ref, "release"))
-		l.must(l.Promote(t.Context(), j, l.ref, deployed.After))
+		l.must(l.DeployCanary(t.Context(), j, l.ref, "release"))
+		l.must(l.Promote(t.Context(), j, l.ref, l.measured(), false))
 		path := l.crash(j)
 		var calls atomic.Int64
 		l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {

@@ -69,7 +69,7 @@ func TestWalkthrough(t *testing.T) {
 		t.Errorf("split of 200: %v", got)
 	}
 
-	promoted := l.must(l.Promote(ctx, j, l.ref, target.State))
+	promoted := l.must(l.Promote(ctx, j, l.ref, l.measured(), false))
 	if s := promoted.After; s.Canary != nil || s.DeploymentID != deployed.Created || s.Variables["lambdaAlias"] != "staging" {
 		t.Errorf("promoted to %+v", s)
 	}
@@ -122,7 +122,7 @@ func TestDeploymentsThatAreLeftAlone(t *testing.T) {
 	deployed := l.must(l.DeployCanary(ctx, j, l.ref, ""))
 	patch("dev", types.PatchOperation{Op: types.OpReplace, Path: aws.String("/deploymentId"), Value: &deployed.Created})
 	l.proxy.forget()
-	if ch := l.must(l.Abort(ctx, j, l.ref)); len(ch.Deleted) > 0 || len(ch.Notes) > 0 || deletes() > 0 {
+	if ch := l.must(l.Abort(ctx, j, l.ref, nil)); len(ch.Deleted) > 0 || len(ch.Notes) > 0 || deletes() > 0 {
 		t.Errorf("stage dev uses %s, and %+v", deployed.Created, ch)
 	}
 	if err := j.Done(true); err != nil {
@@ -151,7 +151,7 @@ func TestAbort(t *testing.T) {
 	j := l.journal()
 	l.must(l.CreateCanary(ctx, j, l.ref, 12.5, map[string]string{"lambdaAlias": "staging"}))
 	deployed := l.must(l.DeployCanary(ctx, j, l.ref, ""))
-	aborted := l.must(l.Abort(ctx, j, l.ref))
+	aborted := l.must(l.Abort(ctx, j, l.ref, nil))
 	l.same(aborted.After, initial)
 	if aborted.JSON() != `[{"op":"replace","path":"/canarySettings/percentTraffic","value":"0.0"},{"op":"remove","path":"/canarySettings"}]` {
 		t.Errorf("operations %s", aborted.JSON())
@@ -184,13 +184,13 @@ func TestSetPercent(t *testing.T) {
 	}
 }
 
-func TestPromoteKeeping(t *testing.T) {
+func TestPromoteKeepingTheSettings(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
 	j := l.journal()
 	l.must(l.CreateCanary(ctx, j, l.ref, 50, map[string]string{"lambdaAlias": "staging", "added": "1"}))
-	ch := l.must(l.PromoteKeeping(ctx, j, l.ref, l.read()))
+	ch := l.must(l.Promote(ctx, j, l.ref, l.measured(), true))
 	if ch.After.Canary == nil || ch.After.Canary.Percent != 0 || ch.After.Variables["added"] != "1" {
 		t.Errorf("promoted to %+v", ch.After)
 	}
@@ -216,7 +216,7 @@ func TestRestore(t *testing.T) {
 	}
 	keep(l.CreateCanary(ctx, j, l.ref, 50, map[string]string{"lambdaAlias": "staging"}))
 	keep(l.DeployCanary(ctx, j, l.ref, "one"))
-	keep(l.PromoteKeeping(ctx, j, l.ref, l.read()))
+	keep(l.Promote(ctx, j, l.ref, l.measured(), true))
 	keep(l.DeployCanary(ctx, j, l.ref, "two"))
 	keep(l.SetPercent(ctx, j, l.ref, 7))
 	// Done, so that going back does not delete what other states need.
