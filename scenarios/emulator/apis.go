@@ -47,6 +47,9 @@ func (c *control) createRestAPI(in *call) (answer, error) {
 	if err := in.decode(api); err != nil {
 		return answer{}, err
 	}
+	if err := c.allowTags(api.Tags); err != nil {
+		return answer{}, err
+	}
 	api.CreatedDate = now()
 	if api.Name == "" {
 		return answer{}, badRequest("Invalid API name specified")

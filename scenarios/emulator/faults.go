@@ -16,6 +16,7 @@ type Faults struct {
 	Propagation time.Duration      `yaml:"propagation"` // stage changes reach the gateway's hosts one by one over this time
 	Versions    map[string]Version `yaml:"versions"`    // by function version, "1"
 	Gateway     Gateway            `yaml:"gateway"`
+	Control     Control            `yaml:"control"`
 }
 
 // Version says how one function version misbehaves. Errors, crashes and hangs exclude each other.
@@ -36,6 +37,19 @@ type Gateway struct {
 	Cache        bool     `yaml:"cache"`         // answers to GET are kept for 300 s per deployment: both releases share one while they share a deployment
 	Deny         []string `yaml:"deny"`          // aliases whose permission is missing in effect
 	Stray        Stray    `yaml:"stray"`
+}
+
+// Control says how the control planes refuse: every request in AWS's order, first the signature, then the quotas, then the
+// permission. Invoke counts as one of them, requests to an API's stages do not.
+type Control struct {
+	Throttle    Rate          `yaml:"throttle"`     // requests allowed, all services together, by a token bucket that holds half a second's worth; the rest gets 429 with Retry-After: 1; 0: no limit
+	Quotas      bool          `yaml:"quotas"`       // API Gateway's documented ones: CreateDeployment 1 per 5 s, CreateResource 5/s, GetResources 5 per 2 s, DeleteRestApi 1 per 30 s, all together 10/s after a burst of 40; 429 with Retry-After
+	Deny        []string      `yaml:"deny"`         // IAM actions that answer 403, such as apigateway:PATCH, lambda:UpdateAlias or lambda:Get*; upper and lower case are the same
+	ExpireAfter time.Duration `yaml:"expire-after"` // since the server was made: from then on 403 ExpiredTokenException; 0: never
+	Expired     bool          `yaml:"expired"`      // the same, at once
+	ClockSkew   time.Duration `yaml:"clock-skew"`   // how far AWS's clock is ahead, negative: behind; a request whose X-Amz-Date is more than 5 min off gets 403 InvalidSignatureException
+	Conflicts   int           `yaml:"conflicts"`    // the next so many changes to API Gateway, counted from when the faults were set, answer the 409 of a concurrent modification
+	AWSTags     bool          `yaml:"aws-tags"`     // tags that begin with aws: may be made by anybody, as CloudFormation makes them; they are refused otherwise
 }
 
 // Stray sends a share of the canary's requests to a version that is neither release's.
@@ -127,6 +141,9 @@ func (f Faults) Validate() error {
 	if err := f.Gateway.validate(); err != nil {
 		return fmt.Errorf("gateway.%w", err)
 	}
+	if err := f.Control.validate(); err != nil {
+		return fmt.Errorf("control.%w", err)
+	}
 	return nil
 }
 
@@ -162,8 +179,8 @@ func (g Gateway) validate() error {
 	if p := g.Percent; p != nil && !(*p >= 0 && *p <= 100) {
 		return fmt.Errorf("percent: %v is not from 0 to 100", *p)
 	}
-	if r := float64(g.Throttle); !(r >= 0) || math.IsInf(r, 0) {
-		return fmt.Errorf("throttle: %v is not a rate", r)
+	if err := g.Throttle.validate(); err != nil {
+		return fmt.Errorf("throttle: %w", err)
 	}
 	for i, alias := range g.Deny {
 		if alias == "" {
@@ -175,6 +192,31 @@ func (g Gateway) validate() error {
 	}
 	if g.Stray.Share > 0 && !isVersion(g.Stray.Version) {
 		return fmt.Errorf(`stray.version: %q is no function version, such as "3"`, g.Stray.Version)
+	}
+	return nil
+}
+
+func (c Control) validate() error {
+	if err := c.Throttle.validate(); err != nil {
+		return fmt.Errorf("throttle: %w", err)
+	}
+	for i, action := range c.Deny {
+		if service, name, found := strings.Cut(action, ":"); action != "*" && (!found || service == "" || name == "") {
+			return fmt.Errorf("deny[%d]: %q is no IAM action, such as apigateway:PATCH or lambda:*", i, action)
+		}
+	}
+	if c.ExpireAfter < 0 {
+		return fmt.Errorf("expire-after: %v is negative", c.ExpireAfter)
+	}
+	if c.Conflicts < 0 {
+		return fmt.Errorf("conflicts: %d is negative", c.Conflicts)
+	}
+	return nil
+}
+
+func (r Rate) validate() error {
+	if v := float64(r); !(v >= 0) || math.IsInf(v, 0) {
+		return fmt.Errorf("%v is not a rate", v)
 	}
 	return nil
 }

@@ -23,12 +23,15 @@ func TestFaultsInYAML(t *testing.T) {
 		Versions: map[string]Version{"2": {Errors: 0.05, Crashes: 0.001, Hang: 0, Latency: Latency{20 * time.Millisecond, 0.5},
 			ColdStart: 200 * time.Millisecond, Marker: MarkHeader}},
 		Gateway: Gateway{Percent: &twenty, Throttle: 100, Cache: true, Deny: []string{"staging"}, Stray: Stray{"3", 0.05}},
+		Control: Control{Throttle: 5, Quotas: true, Deny: []string{"apigateway:PATCH", "lambda:*"}, ExpireAfter: 30 * time.Second, Expired: true,
+			ClockSkew: -10 * time.Minute, Conflicts: 2, AWSTags: true},
 	}
 	const text = `
 seed: 1
 propagation: 500ms
 versions: {"2": {errors: 5%, crashes: 0.1%, hang: 0, latency: {median: 20ms, sigma: 0.5}, cold-start: 200ms, marker: header}}
 gateway: {percent: 20, ignore-canary: false, throttle: 100/s, cache: true, deny: [staging], stray: {version: "3", share: 5%}}
+control: {throttle: 5/s, quotas: true, deny: [apigateway:PATCH, "lambda:*"], expire-after: 30s, expired: true, clock-skew: -10m, conflicts: 2, aws-tags: true}
 `
 	var got Faults
 	d := yaml.NewDecoder(strings.NewReader(text))
@@ -98,6 +101,11 @@ func TestValidate(t *testing.T) {
 		"gateway.percent: NaN":         {Gateway: Gateway{Percent: &nan}},
 		"gateway.throttle: ":           {Gateway: Gateway{Throttle: -1}},
 		"gateway.deny[1]: ":            {Gateway: Gateway{Deny: []string{"a", ""}}},
+		"control.throttle: -1":         {Control: Control{Throttle: -1}},
+		"control.deny[1]: \"PATCH\"":   {Control: Control{Deny: []string{"*", "PATCH"}}},
+		"control.deny[0]: \"lambda:\"": {Control: Control{Deny: []string{"lambda:"}}},
+		"control.expire-after: ":       {Control: Control{ExpireAfter: -1}},
+		"control.conflicts: -1":        {Control: Control{Conflicts: -1}},
 		"gateway.stray.share: ":        {Gateway: Gateway{Stray: Stray{"3", 2}}},
 		"gateway.stray.version: \"x\"": {Gateway: Gateway{Stray: Stray{"x", 0.1}}},
 	} {

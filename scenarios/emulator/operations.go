@@ -123,8 +123,8 @@ func operations(s *Server) *http.ServeMux {
 	}
 	// These two run a function, so they take no lock while they wait for it.
 	mux.Handle("POST /2015-03-31/functions/{function}/invocations", s.unlocked((*control).invoke))
-	mux.Handle("POST /restapis/{api}/resources/{resource}/methods/{verb}", s.unlocked((*control).testInvokeMethod))
-	mux.HandleFunc("POST /{$}", queryProtocol)
+	mux.Handle(testInvoke, s.unlocked((*control).testInvokeMethod))
+	mux.HandleFunc("POST /{$}", s.queryProtocol)
 	mux.HandleFunc("/", unknownOperation)
 	return mux
 }
@@ -145,6 +145,9 @@ func (s *Server) unlocked(do operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		in, err := read(w, r, maxBody)
 		var a answer
+		if err == nil {
+			err = s.admit(w, r)
+		}
 		if err == nil {
 			a, err = do(&s.control, in)
 		}

@@ -13,6 +13,7 @@ type plane struct {
 	functions atomic.Pointer[map[string]*functionView]
 	faults    atomic.Pointer[conditions]
 	drawn     atomic.Uint64 // requests so far
+	begun     time.Duration // elapsed
 	changes   uint64        // stage changes so far; guarded by the control plane's lock
 }
 
@@ -21,8 +22,9 @@ type stageKey struct{ api, stage string }
 // conditions are the faults in force, with the state that some of them need.
 type conditions struct {
 	Faults
-	throttle *bucket // nil: no limit
-	denied   map[string]bool
+	throttle  *bucket // nil: no limit
+	denied    map[string]bool
+	admission *admission
 }
 
 // functionView is a function as requests see it.
@@ -56,6 +58,7 @@ func (p *plane) set(f Faults) {
 			next.throttle = newBucket(rate)
 		}
 	}
+	next.admission = newAdmission(f.Control, last, p.begun)
 	if last != nil && last.Seed != f.Seed {
 		p.drawn.Store(0)
 	}

@@ -70,7 +70,7 @@ func Start(addr string, f Faults) (*Server, error) {
 
 // New is a Server without a listener, to be mounted as an http.Handler.
 func New(f Faults) (*Server, error) {
-	s := &Server{}
+	s := &Server{plane: plane{begun: elapsed()}}
 	if err := s.SetFaults(f); err != nil {
 		return nil, err
 	}

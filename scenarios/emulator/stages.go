@@ -117,6 +117,9 @@ func (c *control) createStage(in *call) (answer, error) {
 	if err := validateVariables(want.Variables); err != nil {
 		return answer{}, err
 	}
+	if err := c.allowTags(want.Tags); err != nil {
+		return answer{}, err
+	}
 	st := newStage(want.StageName)
 	st.DeploymentID, st.Description, st.Variables = want.DeploymentID, want.Description, want.Variables
 	st.DocumentationVersion, st.TracingEnabled, st.Tags = want.DocumentationVersion, want.TracingEnabled, want.Tags

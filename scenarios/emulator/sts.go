@@ -9,7 +9,7 @@ import (
 )
 
 // queryProtocol answers STS, which speaks forms and XML: GetCallerIdentity only.
-func queryProtocol(w http.ResponseWriter, r *http.Request) {
+func (s *Server) queryProtocol(w http.ResponseWriter, r *http.Request) {
 	id := requestID(r)
 	in, err := read(w, r, 1<<20)
 	if err != nil {
@@ -27,7 +27,32 @@ func queryProtocol(w http.ResponseWriter, r *http.Request) {
 			`<Message>Could not find operation %s for version 2011-06-15</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, action.String(), id)
 		return
 	}
+	var refused *refusal
+	if err := s.plane.faults.Load().admission.admit(w, r, subject{action: "sts:GetCallerIdentity", resource: "*"}); asRefusal(err, &refused) {
+		for name, value := range refused.header {
+			w.Header()[name] = []string{value}
+		}
+		w.WriteHeader(refused.status)
+		fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code>`+
+			`<Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, queryCode(refused.code), refused.text(), id)
+		return
+	}
 	fmt.Fprintf(w, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>`+
-		`<Arn>arn:aws:iam::%[1]s:user/emulator</Arn><UserId>AIDAEMULATOR</UserId><Account>%[1]s</Account></GetCallerIdentityResult>`+
-		`<ResponseMetadata><RequestId>%[2]s</RequestId></ResponseMetadata></GetCallerIdentityResponse>`, account, id)
+		`<Arn>%s</Arn><UserId>AIDAEMULATOR</UserId><Account>%s</Account></GetCallerIdentityResult>`+
+		`<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></GetCallerIdentityResponse>`, callerARN, account, id)
+}
+
+// queryCode is how the services that speak forms spell the codes that all services share.
+func queryCode(code string) string {
+	switch code {
+	case "ExpiredTokenException":
+		return "ExpiredToken"
+	case "InvalidSignatureException":
+		return "SignatureDoesNotMatch"
+	case "AccessDeniedException":
+		return "AccessDenied"
+	case "TooManyRequestsException":
+		return "Throttling"
+	}
+	return code
 }

@@ -28,8 +28,21 @@ func (c *control) tagResource(in *call) (answer, error) {
 	if err := in.decode(&want); err != nil {
 		return answer{}, err
 	}
+	if err := c.allowTags(want.Tags); err != nil {
+		return answer{}, err
+	}
 	set(with(tags, want.Tags))
 	return noContent()
+}
+
+// allowTags keeps aws: for AWS's own services.
+func (c *control) allowTags(tags map[string]string) error {
+	for key := range tags {
+		if strings.HasPrefix(strings.ToLower(key), "aws:") && !c.plane.faults.Load().Control.AWSTags {
+			return badRequest("aws: prefixed tag key names are not allowed for external use.")
+		}
+	}
+	return nil
 }
 
 func (c *control) untagResource(in *call) (answer, error) {

@@ -13,11 +13,12 @@ type lambdaMessage struct {
 }
 
 func lambdaRefusal(status int, code, format string, args ...any) error {
-	return &refusal{status, code, lambdaMessage{"User", fmt.Sprintf(format, args...)}}
+	return &refusal{status: status, code: code, body: lambdaMessage{"User", fmt.Sprintf(format, args...)}}
 }
 
 func missing(format string, args ...any) error {
-	return &refusal{http.StatusNotFound, "ResourceNotFoundException", struct{ Type, Message string }{"User", fmt.Sprintf(format, args...)}}
+	return &refusal{status: http.StatusNotFound, code: "ResourceNotFoundException",
+		body: struct{ Type, Message string }{"User", fmt.Sprintf(format, args...)}}
 }
 
 func invalidParameter(format string, args ...any) error {

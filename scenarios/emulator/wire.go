@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,16 +49,24 @@ type refusal struct {
 	status int
 	code   string
 	body   any
+	header map[string]string
 }
 
 func (r *refusal) Error() string { return fmt.Sprintf("%s: %v", r.code, r.body) }
+
+// text is the sentence for a person.
+func (r *refusal) text() string {
+	var body struct{ Message string } // "message", too
+	json.Unmarshal(encode(r.body), &body)
+	return body.Message
+}
 
 type message struct {
 	Text string `json:"message"`
 }
 
 func refuse(status int, code, format string, args ...any) error {
-	return &refusal{status, code, message{fmt.Sprintf(format, args...)}}
+	return &refusal{status: status, code: code, body: message{fmt.Sprintf(format, args...)}}
 }
 
 func badRequest(format string, args ...any) error {
@@ -120,10 +129,10 @@ func respond(w http.ResponseWriter, requestID string, a answer, err error) {
 	if err != nil {
 		var r *refusal
 		if !asRefusal(err, &r) {
-			r = &refusal{http.StatusInternalServerError, "ServiceException", message{err.Error()}}
+			r = &refusal{status: http.StatusInternalServerError, code: "ServiceException", body: message{err.Error()}}
 		}
 		h["x-amzn-ErrorType"] = []string{r.code}
-		a = answer{status: r.status, body: r.body}
+		a = answer{status: r.status, body: r.body, header: r.header}
 	}
 	for name, value := range a.header {
 		h[name] = []string{value}
@@ -143,9 +152,7 @@ func respond(w http.ResponseWriter, requestID string, a answer, err error) {
 }
 
 func asRefusal(err error, r **refusal) bool {
-	var ok bool
-	*r, ok = err.(*refusal)
-	return ok
+	return errors.As(err, r)
 }
 
 // encode leaves & < > as they are: URIs come back as they were sent.
