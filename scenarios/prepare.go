@@ -47,14 +47,15 @@ type Prepared struct {
 	Notes  []string // what a person should hear before it begins
 }
 
+// Locate finds the method under test.
+func (s Scenario) Locate(ctx context.Context, client *stage.Client) (stage.Ref, error) {
+	api, err := client.FindAPI(ctx, s.Target.API)
+	return stage.Ref{API: api, Stage: s.Target.Stage, Method: s.Target.Method, Path: s.Target.Path}, Misnamed(err)
+}
+
 // Prepare reads from the control plane all that the scenario leaves to it, and refuses what cannot be judged. It sends
 // nothing but the answers it learns from, and changes nothing.
-func (s Scenario) Prepare(ctx context.Context, client *stage.Client, tool, runID string) (*Prepared, error) {
-	api, err := client.FindAPI(ctx, s.Target.API)
-	if err != nil {
-		return nil, Misnamed(err)
-	}
-	ref := stage.Ref{API: api, Stage: s.Target.Stage, Method: s.Target.Method, Path: s.Target.Path}
+func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.Ref, tool, runID string) (*Prepared, error) {
 	foreseen, err := client.Foresee(ctx, ref, s.Canary.Percent, s.Canary.Overrides)
 	if err != nil {
 		return nil, Misnamed(err)
@@ -89,7 +90,7 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, tool, runID
 		return nil, err
 	}
 	p.Header, err = header(tool, "run", s.Policy, p.Story, analyze.Target{
-		Where: client.Where(api, ref.Stage), API: api, Stage: ref.Stage, Percent: s.Canary.Percent, Classify: classify,
+		Where: client.Where(ref), API: ref.API, Stage: ref.Stage, Percent: s.Canary.Percent, Classify: classify,
 		Covers: covered(foreseen, ref)}, was)
 	p.Header.Name = s.Name
 	return p, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,153 +19,279 @@ import (
 
 // canaryCommand is the control plane by hand, with the same safety.
 func (w world) canaryCommand() *cobra.Command {
-	var (
-		t         target
-		journal   string
-		percent   float64
-		overrides map[string]string
-	)
+	h := &byHand{world: w}
 	c := &cobra.Command{
 		Use:   "canary",
 		Short: "Show or change a stage's canary by hand",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Long: `Show or change the canary of an API Gateway stage (--api, --stage), or of a Lambda
+alias with weights (--lambda-alias FUNCTION:ALIAS). What a verb changes it first
+shows, with the exact operations and what would undo them; --dry-run stops there.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	f := c.PersistentFlags()
-	f.StringVar(&t.api, "api", "", "API Gateway REST API, id or name")
-	f.StringVar(&t.stage, "stage", "prod", "stage of the API")
-	f.StringVar(&t.region, "region", "", "AWS region")
-	f.StringVar(&t.profile, "profile", "", "AWS profile")
-	f.StringVar(&journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
-
-	// verb wires a change: connect, refuse what may not be changed, take the journal, act, show.
-	verb := func(use, short string, act func(context.Context, *stage.Client, *stage.Journal, stage.Ref) (stage.Change, bool, error)) *cobra.Command {
-		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-			ctx := c.Context()
-			client, ref, err := w.canaryTarget(ctx, &t)
-			if err != nil {
-				return err
-			}
-			if err := mayAct(client); err != nil {
-				return err
-			}
-			j, err := client.OpenJournal(w.journalDir(journal), ref)
-			if err != nil {
-				return err
-			}
-			defer j.Close()
-			client.Announce = func(change stage.Change) error {
-				fmt.Fprintln(w.stderr, strings.Join(change.Plan(), "\n"))
-				return nil
-			}
-			change, restored, err := act(ctx, client, j, ref)
-			if stage.IsNotFound(err) {
-				return usage(err)
-			}
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(w.stdout, change)
-			return j.Done(restored)
-		}}
-	}
-	create := verb("create", "Create a canary", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, bool, error) {
-		if !(percent > 0 && percent <= 100) {
-			return stage.Change{}, false, usagef("--percent: want more than 0 and at most 100, got %v", percent)
-		}
-		change, err := c.CreateCanary(ctx, j, ref, percent, overrides)
-		return change, false, err
-	})
-	create.Flags().Float64Var(&percent, "percent", 0, "of the traffic, more than 0 and at most 100")
-	create.Flags().StringToStringVar(&overrides, "override", nil, "`VARIABLE=VALUE` of the stage for the canary, repeatable")
-	create.Flags().Lookup("override").DefValue = ""
-	c.AddCommand(
-		&cobra.Command{Use: "show", Short: "Show the stage and its canary", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-			client, ref, err := w.canaryTarget(c.Context(), &t)
-			if err != nil {
-				return err
-			}
-			state, err := client.Read(c.Context(), ref)
-			if err != nil {
-				return scenarios.Misnamed(err)
-			}
-			fmt.Fprintf(w.stdout, "%s\ndeployment %s\n", client.Where(ref.API, ref.Stage), state.DeploymentID)
-			for _, name := range slices.Sorted(maps.Keys(state.Variables)) {
-				fmt.Fprintf(w.stdout, "variable %s=%s\n", name, state.Variables[name])
-			}
-			fmt.Fprintf(w.stdout, "canary %s\n", state.Canary)
-			return nil
-		}},
-		create,
-		verb("deploy", "Give the canary a deployment of its own", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, bool, error) {
-			change, err := c.DeployCanary(ctx, j, ref, "coalmine canary")
-			return change, false, err
-		}),
-		verb("promote", "Make the canary the stage", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, bool, error) {
-			live, err := c.Measure(ctx, ref)
-			if err != nil {
-				return stage.Change{}, false, err
-			}
-			change, err := c.Promote(ctx, j, ref, live, false)
-			return change, false, err
-		}),
-		verb("abort", "Remove a canary that is not promoted", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, bool, error) {
-			change, err := c.Abort(ctx, j, ref, nil)
-			return change, true, err
-		}),
-		verb("rollback", "Undo the last promote in the journal", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, bool, error) {
-			to, found := j.BeforePromote()
-			if !found {
-				return stage.Change{}, false, usagef("rollback: the journal %s knows of no promote", j.Path())
-			}
-			change, err := c.Rollback(ctx, j, ref, to)
-			return change, true, err
-		}),
-		w.recoverCommand(&journal, &t),
-	)
+	h.t.cloud.flags(f)
+	f.StringVar(&h.t.api, "api", "", "API Gateway REST API, id or name")
+	f.StringVar(&h.t.stage, "stage", "prod", "stage of the API")
+	f.StringVar(&h.t.path, "path", "", "path of the method under test: with it, the aliases behind both versions are looked at, too")
+	f.StringVar(&h.t.method, "method", "GET", "method under test")
+	f.StringVar(&h.t.lambdaAlias, "lambda-alias", "", "`FUNCTION:ALIAS` whose weights split the traffic, instead of --api")
+	f.StringVar(&h.journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
+	c.AddCommand(h.show(), h.create(), h.percent(), h.deploy(), h.promote(), h.abort(), h.rollback(), h.recover())
 	return c
 }
 
-func (w world) recoverCommand(journal *string, t *target) *cobra.Command {
+// byHand is what the verbs share.
+type byHand struct {
+	world
+	t       target
+	journal string
+	dry     bool
+	warrant *scenarios.Warrant // of --verdict
+}
+
+// A deed is what one verb does: its changes, and whether the stage is then as it was before the story.
+type deed func(context.Context, *stage.Client, *stage.Journal, stage.Ref) (changes []stage.Change, restored bool, err error)
+
+var errDryRun = errors.New("dry run")
+
+// verb wires a change: connect, take the journal, announce, act, show.
+func (h *byHand) verb(use, short string, do deed) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		ctx := c.Context()
+		client, ref, err := h.locate(ctx)
+		if err != nil {
+			return err
+		}
+		j, err := client.OpenJournal(h.journalDir(h.journal), ref)
+		if err != nil {
+			return err
+		}
+		defer j.Close()
+		client.Announce = h.announce
+		changes, restored, err := do(ctx, client, j, ref)
+		switch {
+		case errors.Is(err, errDryRun):
+			return nil
+		case stage.IsNotFound(err), errors.Is(err, stage.ErrChanged):
+			err = usage(err)
+		}
+		for _, change := range changes {
+			if err == nil || len(change.Operations) > 0 {
+				fmt.Fprintln(h.stdout, change)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return j.Done(restored)
+	}}
+	c.Flags().BoolVar(&h.dry, "dry-run", false, "show what would be changed, and stop there")
+	return c
+}
+
+// announce shows a change before its first request; a dry run ends here.
+func (h *byHand) announce(change stage.Change) error {
+	plan := strings.Join(change.Plan(), "\n")
+	if h.dry {
+		fmt.Fprintln(h.stdout, plan)
+		return errDryRun
+	}
+	fmt.Fprintln(h.stderr, plan)
+	return nil
+}
+
+// locate connects and finds what is to be changed, and says where that is.
+func (h *byHand) locate(ctx context.Context) (*stage.Client, stage.Ref, error) {
+	if err := h.t.named(); err != nil && h.warrant == nil {
+		return nil, stage.Ref{}, err
+	}
+	client, err := h.connect(ctx, h.t.cloud)
+	if err != nil {
+		return nil, stage.Ref{}, err
+	}
+	var ref stage.Ref
+	if h.warrant != nil {
+		ref = h.warrant.Measured.Ref
+	} else if ref, err = h.t.ref(ctx, client); err != nil {
+		return nil, ref, err
+	}
+	fmt.Fprintln(h.stderr, client.Where(ref))
+	return client, ref, nil
+}
+
+// one is the changes of a verb that makes one.
+func one(change stage.Change, err error) ([]stage.Change, bool, error) {
+	return []stage.Change{change}, false, err
+}
+
+func (h *byHand) show() *cobra.Command {
+	return &cobra.Command{Use: "show", Short: "Show the stage and its canary, or the alias and its weights", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		client, ref, err := h.locate(c.Context())
+		if err != nil {
+			return err
+		}
+		m, err := client.Measure(c.Context(), ref)
+		if err != nil {
+			return scenarios.Misnamed(err)
+		}
+		if s := m.Stage; s != nil {
+			fmt.Fprintln(h.stdout, "deployment "+s.DeploymentID)
+			for _, name := range slices.Sorted(maps.Keys(s.Variables)) {
+				fmt.Fprintf(h.stdout, "variable %s=%s\n", name, s.Variables[name])
+			}
+			fmt.Fprintf(h.stdout, "canary %s\n", s.Canary)
+		}
+		for _, a := range m.Aliases {
+			fmt.Fprintln(h.stdout, a)
+		}
+		return nil
+	}}
+}
+
+func (h *byHand) create() *cobra.Command {
+	var percent float64
+	var overrides map[string]string
+	c := h.verb("create", "Create a canary", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
+		if !(percent > 0 && percent <= 100) {
+			return nil, false, usagef("--percent: want more than 0 and at most 100, got %v", percent)
+		}
+		return one(c.CreateCanary(ctx, j, ref, percent, overrides))
+	})
+	c.Flags().Float64Var(&percent, "percent", 0, "of the traffic, more than 0 and at most 100")
+	c.Flags().StringToStringVar(&overrides, "override", nil, "`VARIABLE=VALUE` of the stage for the canary, repeatable")
+	c.Flags().Lookup("override").DefValue = ""
+	return c
+}
+
+func (h *byHand) percent() *cobra.Command {
+	var percent float64
+	c := h.verb("percent", "Change the canary's part of the traffic; 0 stops it at once", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
+		if !(percent >= 0 && percent <= 100) {
+			return nil, false, usagef("--percent: want 0 to 100, got %v", percent)
+		}
+		return one(c.SetPercent(ctx, j, ref, percent))
+	})
+	c.Flags().Float64Var(&percent, "percent", 0, "of the traffic, 0 to 100")
+	c.MarkFlagRequired("percent")
+	return c
+}
+
+func (h *byHand) deploy() *cobra.Command {
+	return h.verb("deploy", "Give the canary a deployment of its own", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
+		return one(c.DeployCanary(ctx, j, ref, "coalmine canary"))
+	})
+}
+
+func (h *byHand) promote() *cobra.Command {
+	var keep bool
+	var then, verdict string
+	c := h.verb("promote", "Make the canary the stage", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
+		if err := thenNeeded(c, ref, then); err != nil {
+			return nil, false, err
+		}
+		judged, err := h.judged(ctx, c, ref)
+		if err != nil {
+			return nil, false, err
+		}
+		return one(c.Promote(ctx, j, ref, judged, keep))
+	})
+	act := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := h.take(verdict); err != nil {
+			return err
+		}
+		return act(c, args)
+	}
+	f := c.Flags()
+	f.StringVar(&verdict, "verdict", "", "`FILE` that gate --verdict-out wrote: promotes only what was judged, while the verdict holds")
+	f.BoolVar(&keep, "keep-canary", false, "leave the canary settings at 0 %; AWS then refuses plain deployments to the stage")
+	f.StringVar(&then, "then", "", "leave or repoint the stage's own alias after it; must be said on AWS")
+	return c
+}
+
+// take reads the verdict that a promote is to act on.
+func (h *byHand) take(path string) error {
+	if path == "" {
+		return nil
+	}
+	if h.t.api != "" || h.t.lambdaAlias != "" {
+		return usagef("--verdict names what was judged: want no --api or --lambda-alias with it")
+	}
+	warrant, err := scenarios.ReadWarrant(path)
+	if err == nil {
+		err = warrant.Usable(time.Now())
+	}
+	h.warrant = &warrant
+	return usage(err)
+}
+
+// judged is what a promote is bound to: what a verdict names, or else the stage as it is.
+func (h *byHand) judged(ctx context.Context, c *stage.Client, ref stage.Ref) (stage.Measured, error) {
+	if h.warrant != nil {
+		return h.warrant.Measured, nil
+	}
+	return c.Measure(ctx, ref)
+}
+
+// thenNeeded refuses a promote on AWS that does not say what becomes of the stage's alias: after a default promote
+// production hangs on the alias that the canary was on.
+func thenNeeded(c *stage.Client, ref stage.Ref, then string) error {
+	switch scenarios.Then(then) {
+	case scenarios.Leave, scenarios.Repoint:
+		return nil
+	case "":
+		if !c.Real() || ref.Weighted() {
+			return nil
+		}
+		return usagef("--then: missing: after a promote stage %s depends on the canary's alias: want leave, or repoint to move its own alias to the tested version", ref.Stage)
+	}
+	return usagef("--then: want leave or repoint, got %q", then)
+}
+
+func (h *byHand) abort() *cobra.Command {
+	return h.verb("abort", "Remove a canary that is not promoted", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
+		change, err := c.Abort(ctx, j, ref, nil)
+		return []stage.Change{change}, true, err
+	})
+}
+
+func (h *byHand) rollback() *cobra.Command {
+	return h.verb("rollback", "Undo the last promote in the journal", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
+		to, found := j.BeforePromote()
+		if !found {
+			return nil, false, usagef("rollback: the journal %s knows of no promote", j.Path())
+		}
+		change, err := c.Rollback(ctx, j, ref, to)
+		return []stage.Change{change}, true, err
+	})
+}
+
+func (h *byHand) recover() *cobra.Command {
 	return &cobra.Command{
 		Use:   "recover [JOURNAL]",
 		Short: "Restore the stages that an interrupted run left unfinished",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			path := w.journalDir(*journal)
+			path := h.journalDir(h.journal)
 			if len(args) > 0 {
 				path = args[0]
 			} else if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-				fmt.Fprintln(w.stdout, "no journal: nothing is unfinished")
+				fmt.Fprintln(h.stdout, "no journal: nothing is unfinished")
 				return nil
 			}
-			client, err := w.connect(c.Context(), t.region, t.profile)
+			client, err := h.connect(c.Context(), h.t.cloud)
 			if err != nil {
-				return err
-			}
-			if err := mayAct(client); err != nil {
 				return err
 			}
 			changes, err := client.Recover(c.Context(), path)
 			for _, change := range changes {
-				fmt.Fprintln(w.stdout, change)
+				fmt.Fprintln(h.stdout, change)
 			}
 			if err == nil && len(changes) == 0 {
-				fmt.Fprintln(w.stdout, path+": nothing is unfinished")
+				fmt.Fprintln(h.stdout, path+": nothing is unfinished")
 			}
 			return err
 		},
 	}
-}
-
-func (w world) canaryTarget(ctx context.Context, t *target) (*stage.Client, stage.Ref, error) {
-	if t.api == "" {
-		return nil, stage.Ref{}, usagef("missing target: want --api ID or name")
-	}
-	client, err := w.connect(ctx, t.region, t.profile)
-	if err != nil {
-		return nil, stage.Ref{}, err
-	}
-	ref, err := t.ref(ctx, client)
-	return client, ref, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -43,10 +44,8 @@ Nothing is changed unless --promote or --rollback says so.
 			if g.Client, g.Ref, where, err = w.locate(ctx, &t); err != nil {
 				return err
 			}
-			if promote || rollback {
-				if err := mayAct(g.Client); err != nil {
-					return err
-				}
+			if g.Client != nil {
+				fmt.Fprintln(w.stderr, where)
 			}
 			rate, err := t.rateFor(t.url, 100, 1000)
 			if err != nil {
@@ -77,7 +76,8 @@ Nothing is changed unless --promote or --rollback says so.
 				}
 				defer control.Journal.Close()
 			}
-			return mapped(w.tell(ctx, ready, &o, nil))
+			_, err = w.tell(ctx, ready, &o, nil)
+			return mapped(err)
 		},
 	}
 	f := c.Flags()

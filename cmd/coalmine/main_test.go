@@ -145,7 +145,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"report"}, 2, "want one run file, got 0"},
 		{[]string{"report", filepath.Join(dir, "none")}, 2, "no such file"},
 		{[]string{"report", broken}, 2, "run file: line 1"},
-		{[]string{"stack", "up"}, 2, "AWS_ENDPOINT_URL is not set"},
+		{[]string{"stack", "up"}, 2, "which control plane? want AWS_ENDPOINT_URL"},
 		{[]string{"canary", "show"}, 2, "missing target: want --api"},
 		{[]string{"emulator", "--listen", "0.0.0.0:0"}, 2, "loopback"},
 	} {
@@ -181,7 +181,7 @@ func TestMisnamed(t *testing.T) {
 		says string
 	}{
 		{[]string{"canary", "show", "--api", "nope"}, "find API nope: no REST API has this id or name; there are products"},
-		{[]string{"canary", "show", "--api", "products", "--stage", "nope"}, "read stage nope: GetStage: NotFoundException"},
+		{[]string{"canary", "show", "--api", "products", "--stage", "nope"}, "measure nope: GetStage: NotFoundException"},
 		{[]string{"canary", "abort", "--api", "products", "--stage", "nope"}, "GetStage: NotFoundException"},
 		{[]string{"canary", "create", "--api", "products", "--percent", "0"}, "--percent: want more than 0 and at most 100, got 0"},
 		{[]string{"attack", "--api", "nope", "--path", "/products"}, "find API nope"},

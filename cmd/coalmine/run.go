@@ -18,120 +18,162 @@ import (
 	"coalmine/scenarios/stage"
 )
 
+// play is a scenario as the command line asks for it.
+type play struct {
+	cloud         cloud
+	output        output
+	rate, journal string
+	maxRate       float64
+}
+
 func (w world) runCommand() *cobra.Command {
-	var o output
-	var rate, journal string
+	var p play
 	c := &cobra.Command{
 		Use:   "run [scenario]",
 		Short: "Tell a whole story: before, canary, during, act, after",
 		Long: `Run a scenario: a built-in one by name, or a file (a path with a slash, or ending
-in .yaml). Without AWS_ENDPOINT_URL it runs on an embedded stack on loopback.
+in .yaml). It runs on an embedded stack on loopback, unless AWS_ENDPOINT_URL names
+a control plane, or --expect-account the AWS account that it may change: there the
+default is ` + onAWS + `, after "coalmine stack up".
 
 Built-in: ` + strings.Join(scenarios.Builtin(), ", ") + `
 
 ` + exitHelp(),
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := o.check(); err != nil {
-				return err
-			}
-			name := "products"
-			if len(args) > 0 {
-				name = args[0]
-			}
-			scenario, err := scenarios.Open(name, true)
-			if err != nil {
-				return usage(err)
-			}
-			if rate != "" {
-				got, err := attack.ParseRate(rate)
-				if err != nil {
-					return usagef("--rate: %w", err)
-				}
-				scenario.Load.Rate = attack.PerSecond(got)
-			}
-			return w.story(c.Context(), scenario, &o, journal)
-		},
+		RunE: func(c *cobra.Command, args []string) error { return p.run(c.Context(), w, strings.Join(args, "")) },
 	}
-	o.flags(c.Flags())
-	c.Flags().StringVar(&rate, "rate", "", "requests per time, like 500/s (default: the scenario's)")
-	c.Flags().StringVar(&journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
+	f := c.Flags()
+	p.cloud.flags(f)
+	p.output.flags(f)
+	f.StringVar(&p.rate, "rate", "", "requests per time, like 500/s (default: the scenario's)")
+	f.Float64Var(&p.maxRate, "max-rate", 1000, "highest rate per second that may be asked for, off loopback")
+	f.StringVar(&p.journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
 	return c
 }
 
-// story runs a scenario on the named control plane, or on an embedded one.
-func (w world) story(ctx context.Context, s scenarios.Scenario, o *output, journal string) error {
-	endpoint := w.env("AWS_ENDPOINT_URL")
-	if endpoint == "" {
-		url, stop, err := embedded(ctx, s.Emulator)
-		if err != nil {
+// onAWS is the scenario for the demonstration system where that is real.
+const onAWS = "products-on-aws"
+
+func (p *play) run(ctx context.Context, w world, name string) error {
+	if err := p.output.check(); err != nil {
+		return err
+	}
+	var client *stage.Client
+	var err error
+	if p.cloud.named(w) {
+		if client, err = w.connectOwn(ctx, p.cloud); err != nil {
+			return err
+		}
+	}
+	scenario, err := p.scenario(name, client)
+	if err != nil {
+		return usage(err)
+	}
+	journal := w.journalDir(p.journal)
+	switch {
+	case client == nil:
+		var stop func()
+		if client, stop, err = embedded(ctx, scenario.Emulator); err != nil {
 			return err
 		}
 		defer stop()
-		endpoint = url
-		if journal == "" { // the stage ends with this process, and so does what could be recovered of it
+		if p.journal == "" { // the stage ends with this process, and so does what could be recovered of it
 			if journal, err = os.MkdirTemp("", "coalmine-journal-"); err != nil {
 				return err
 			}
 			defer os.RemoveAll(journal)
 		}
-	} else if s.Emulator != nil {
+	case scenario.Emulator != nil && client.Real():
+		return usagef("scenario %s: emulator: its faults are the embedded system's: refused on AWS", scenario.Name)
+	case scenario.Emulator != nil:
 		fmt.Fprintln(w.stderr, "warning: the scenario's emulator settings are not applied: AWS_ENDPOINT_URL names another control plane")
 	}
-	client, err := stage.Connect(ctx, stage.Config{Endpoint: endpoint})
+	return p.tell(ctx, w, client, scenario, journal)
+}
+
+// scenario reads the scenario, and what the command line says otherwise. Without a client it runs on loopback.
+func (p *play) scenario(name string, client *stage.Client) (scenarios.Scenario, error) {
+	loopback := client == nil || client.Loopback()
+	switch {
+	case name != "":
+	case client != nil && client.Real():
+		name = onAWS
+	default:
+		name = "products"
+	}
+	s, err := scenarios.Open(name, loopback)
+	if err != nil {
+		return s, err
+	}
+	if p.rate != "" {
+		rate, err := attack.ParseRate(p.rate)
+		if err != nil {
+			return s, fmt.Errorf("--rate: %w", err)
+		}
+		s.Load.Rate = attack.PerSecond(rate)
+	}
+	if !loopback && s.Load.Rate > p.maxRate {
+		return s, fmt.Errorf("%v/s is above --max-rate %v/s, the limit off loopback", s.Load.Rate, p.maxRate)
+	}
+	return s, nil
+}
+
+func (p *play) tell(ctx context.Context, w world, client *stage.Client, s scenarios.Scenario, journal string) error {
+	ref, err := s.Locate(ctx, client)
 	if err != nil {
 		return err
 	}
-	if err := mayAct(client); err != nil {
-		return err
-	}
-	runID := unique()
-	ready, err := s.Prepare(ctx, client, "coalmine/"+version, runID)
+	fmt.Fprintln(w.stderr, client.Where(ref))
+	ready, err := s.Prepare(ctx, client, ref, "coalmine/"+version, unique())
 	if err != nil {
 		return err
 	}
 	control := ready.Story.Control
-	if control.Journal, err = client.OpenJournal(w.journalDir(journal), control.Ref); err != nil {
+	if control.Journal, err = client.OpenJournal(journal, ref); err != nil {
 		return err
 	}
 	defer control.Journal.Close()
-	return w.tell(ctx, ready, o, s.Expect)
+	_, err = w.tell(ctx, ready, &p.output, s.Expect)
+	return err
 }
 
 // embedded is the demonstration system on an emulator in this process.
-func embedded(ctx context.Context, faults *emulator.Faults) (url string, stop func(), err error) {
+func embedded(ctx context.Context, faults *emulator.Faults) (client *stage.Client, stop func(), err error) {
 	if faults == nil {
 		faults = &emulator.Faults{Seed: 1}
 	}
 	server, err := emulator.Start("127.0.0.1:0", *faults)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	stop = func() { server.Close() }
-	client, err := stage.Connect(ctx, stage.Config{Endpoint: server.URL()})
-	if err == nil {
+	if client, err = stage.Connect(ctx, stage.Config{Endpoint: server.URL()}); err == nil {
 		_, _, err = products.Up(ctx, client)
 	}
 	if err != nil {
 		stop()
-		return "", nil, err
+		return nil, nil, err
 	}
-	return server.URL(), stop, nil
+	return client, stop, nil
 }
 
-// tell runs a prepared story, shows it, and turns it into an exit code.
-func (w world) tell(ctx context.Context, ready *scenarios.Prepared, o *output, expected scenarios.Expected) error {
-	fmt.Fprintln(w.stderr, ready.Header.Target.Where)
+// tell runs a prepared story, shows it, and turns it into an exit code: an error that says something, where the story
+// could not be told.
+func (w world) tell(ctx context.Context, ready *scenarios.Prepared, o *output, expected scenarios.Expected) (analyze.Analysis, error) {
+	var analysis analyze.Analysis
+	if ready.Story.Control == nil { // where there is a control plane, it was the first to be named
+		fmt.Fprintln(w.stderr, ready.Header.Target.Where)
+	}
 	for _, note := range ready.Notes {
 		fmt.Fprintln(w.stderr, note)
 	}
 	ready.Header.Started = time.Now()
 	if err := o.open(w, ready.Header.Command, ready.Header.Started); err != nil {
-		return err
+		return analysis, err
 	}
 	recorder, err := scenarios.NewRecorder(ready.Header, analyze.NewWriter(o.file))
 	if err != nil {
-		return usage(err)
+		return analysis, usage(err)
 	}
 	shown := newProgress(w, o.quiet)
 	recorder.Watch = shown.watch
@@ -147,17 +189,17 @@ func (w world) tell(ctx context.Context, ready *scenarios.Prepared, o *output, e
 	fmt.Fprintln(w.stderr, line)
 	switch {
 	case told != nil:
-		return exit{exitBroken, told}
+		return analysis, exit{exitBroken, told}
 	case lost != nil:
-		return exit{exitBroken, lost}
+		return analysis, exit{exitBroken, lost}
 	case ctx.Err() != nil:
-		return exit{code: exitInterrupted}
+		return analysis, exit{code: exitInterrupted}
 	}
 	if verdict := analysis.Conclusion.Verdict; !expected.Allows(verdict) {
 		fmt.Fprintf(w.stderr, "warning: the scenario promises another verdict than %s\n", verdict)
 	}
 	if code := verdictCode(analysis); code != exitPromote {
-		return exit{code: code}
+		return analysis, exit{code: code}
 	}
-	return nil
+	return analysis, nil
 }

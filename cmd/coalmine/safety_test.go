@@ -198,31 +198,6 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// The verbs do by hand what run does.
-func TestCanaryByHand(t *testing.T) {
-	s := newSystem(t, emulator.Faults{Seed: 1})
-	do := func(want int, says string, args ...string) {
-		t.Helper()
-		args = append([]string{"canary", args[0], "--api", "products"}, args[1:]...)
-		if code, stdout, stderr := coalmine(t, t.Context(), s.env, args...); code != want || !strings.Contains(stdout+stderr, says) {
-			t.Errorf("%q: exit %d, want %d and %q\n%s%s", args, code, want, says, stdout, stderr)
-		}
-	}
-	do(0, "canary none", "show")
-	do(2, "no canary", "abort")
-	do(0, "lambdaAlias=staging", "create", "--percent", "10", "--override", "lambdaAlias=staging")
-	do(2, "has a canary already", "create", "--percent", "10", "--override", "lambdaAlias=staging")
-	do(0, "deployment", "deploy")
-	do(0, "canary 10.0%", "show")
-	do(0, "canary", "abort")
-	s.asBefore(t)
-	do(0, "lambdaAlias=staging", "create", "--percent", "10", "--override", "lambdaAlias=staging")
-	do(0, `"prod" -> "staging"`, "promote")
-	do(0, "variable lambdaAlias=staging", "show")
-	do(0, `"staging" -> "prod"`, "rollback")
-	s.asBefore(t)
-}
-
 // A canary made with AWS CLI is judged by gate, which changes nothing unless asked.
 func TestGateAfterAWSCLI(t *testing.T) {
 	if testing.Short() {

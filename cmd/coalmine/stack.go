@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,19 +11,21 @@ import (
 )
 
 func (w world) stackCommand() *cobra.Command {
+	var a cloud
 	c := &cobra.Command{
 		Use:   "stack",
-		Short: "Build or remove the demonstration system on AWS_ENDPOINT_URL",
+		Short: "Build or remove the demonstration system on AWS_ENDPOINT_URL, or AWS",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	a.flags(c.PersistentFlags())
 	c.AddCommand(
 		&cobra.Command{
 			Use:   "up",
 			Short: "Build what is missing: function, versions, aliases, permissions, API, stages",
 			Args:  cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				client, err := w.stackClient(c)
+				client, err := w.stackClient(c.Context(), a)
 				if err != nil {
 					return err
 				}
@@ -41,7 +44,7 @@ func (w world) stackCommand() *cobra.Command {
 			Short: "Remove what up built, and nothing else",
 			Args:  cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				client, err := w.stackClient(c)
+				client, err := w.stackClient(c.Context(), a)
 				if err != nil {
 					return err
 				}
@@ -55,13 +58,9 @@ func (w world) stackCommand() *cobra.Command {
 	return c
 }
 
-func (w world) stackClient(c *cobra.Command) (*stage.Client, error) {
-	if w.env("AWS_ENDPOINT_URL") == "" {
-		return nil, usagef("AWS_ENDPOINT_URL is not set: the demonstration system is built on a loopback endpoint only, for now (see: coalmine emulator --empty)")
+func (w world) stackClient(ctx context.Context, a cloud) (*stage.Client, error) {
+	if !a.named(w) {
+		return nil, usagef("which control plane? want AWS_ENDPOINT_URL (see: coalmine emulator --empty), or --expect-account with the AWS account to build in")
 	}
-	client, err := w.connect(c.Context(), "", "")
-	if err == nil {
-		err = mayAct(client)
-	}
-	return client, err
+	return w.connectOwn(ctx, a)
 }

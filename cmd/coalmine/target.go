@@ -18,9 +18,10 @@ import (
 
 // target says whom the load goes to, and how.
 type target struct {
+	cloud
 	url, method       string
 	api, stage, path  string
-	region, profile   string
+	lambdaAlias       string // FUNCTION:ALIAS whose weights split the traffic
 	headers, classify []string
 	rate              string
 	connections       int
@@ -30,12 +31,11 @@ type target struct {
 }
 
 func (t *target) flags(f *pflag.FlagSet, rateHelp string) {
-	f.StringVar(&t.url, "url", "", "URL to send to")
+	t.cloud.flags(f)
+	f.StringVar(&t.url, "url", "", "URL to send to; with --api a custom domain that leads to the stage")
 	f.StringVar(&t.api, "api", "", "API Gateway REST API, id or name; everything else is read from AWS (or AWS_ENDPOINT_URL)")
 	f.StringVar(&t.stage, "stage", "prod", "stage of the API")
 	f.StringVar(&t.path, "path", "", "path of the method under test, for --api")
-	f.StringVar(&t.region, "region", "", "AWS region (default: as the AWS CLI finds it)")
-	f.StringVar(&t.profile, "profile", "", "AWS profile (default: as the AWS CLI finds it)")
 	f.StringVar(&t.method, "method", http.MethodGet, "GET or HEAD")
 	f.StringArrayVarP(&t.headers, "header", "H", nil, "`HEADER` as \"Name: value\", repeatable; values are never written anywhere")
 	f.StringArrayVar(&t.classify, "classify", nil, "`RULE` that tells the versions apart: header:NAME, json:POINTER or body:REGEX, repeatable")
@@ -46,14 +46,36 @@ func (t *target) flags(f *pflag.FlagSet, rateHelp string) {
 	f.Float64Var(&t.maxRate, "max-rate", 1000, "highest rate per second that --rate may ask for, off loopback")
 }
 
+// named is what can be said of the control plane's side without asking anybody.
+func (t *target) named() error {
+	function, alias, both := strings.Cut(t.lambdaAlias, ":")
+	switch {
+	case t.lambdaAlias != "" && (!both || function == "" || alias == "" || strings.Contains(alias, ":")):
+		return usagef("--lambda-alias: want FUNCTION:ALIAS, got %q", t.lambdaAlias)
+	case t.lambdaAlias != "" && t.api != "":
+		return usagef("--api and --lambda-alias: want one of them, what splits the traffic")
+	case t.lambdaAlias == "" && t.api == "":
+		return usagef("missing target: want --api ID or name, or --lambda-alias FUNCTION:ALIAS")
+	}
+	return nil
+}
+
+// controlled reports whether the split is read from a control plane.
+func (t *target) controlled() bool { return t.api != "" || t.lambdaAlias != "" }
+
 // check is what can be said without asking anybody.
 func (t *target) check() error {
+	if t.controlled() {
+		if err := t.named(); err != nil {
+			return err
+		}
+	}
 	switch {
-	case t.url == "" && t.api == "":
+	case t.url == "" && !t.controlled():
 		return usagef("missing target: want --url URL, or --api ID with --path")
-	case t.url != "" && t.api != "":
-		return usagef("--url and --api: want one of them")
-	case t.api != "" && !strings.HasPrefix(t.path, "/"):
+	case t.lambdaAlias != "" && t.url == "":
+		return usagef("--lambda-alias: want --url, too: an alias does not know what leads to it")
+	case t.api != "" && t.url == "" && !strings.HasPrefix(t.path, "/"):
 		return usagef("--path: want the path of the method under test, like /products, got %q", t.path)
 	case t.method != http.MethodGet && t.method != http.MethodHead:
 		return usagef("--method: want GET or HEAD, got %q", t.method)
@@ -128,38 +150,32 @@ func (t *target) rateFor(to string, otherwise, onLoopback float64) (vegeta.Rate,
 	return rate, nil
 }
 
-// connect reaches the control plane of --api, or of the environment. What AWS was not even asked for, a region or a
-// profile, is the caller's to name.
-func (w world) connect(ctx context.Context, region, profile string) (*stage.Client, error) {
-	client, err := stage.Connect(ctx, stage.Config{Endpoint: w.env("AWS_ENDPOINT_URL"), Region: region, Profile: profile})
-	return client, scenarios.Misnamed(err)
-}
-
-// mayAct refuses changes on AWS itself: nobody said yet which account is meant.
-func mayAct(c *stage.Client) error {
-	if c.Real() {
-		return usagef("nothing is changed on AWS itself, for now, only on another endpoint (AWS_ENDPOINT_URL); this is account %s, %s", c.Account(), c.Region())
-	}
-	return nil
-}
-
 // locate finds where the load goes, and the control plane of it, which a bare URL does not have.
 func (w world) locate(ctx context.Context, t *target) (client *stage.Client, ref stage.Ref, where string, err error) {
-	if t.api == "" {
+	if !t.controlled() {
 		return nil, ref, whereURL(t.url), nil
 	}
-	if client, err = w.connect(ctx, t.region, t.profile); err != nil {
+	if client, err = w.connect(ctx, t.cloud); err != nil {
 		return nil, ref, "", err
 	}
 	if ref, err = t.ref(ctx, client); err != nil {
 		return nil, ref, "", err
 	}
-	t.url = client.InvokeURL(ref)
-	return client, ref, client.Where(ref.API, ref.Stage), nil
+	if t.url == "" {
+		t.url = client.InvokeURL(ref)
+	}
+	return client, ref, client.Where(ref), nil
 }
 
-// ref finds the API and names the method under test.
+// ref finds the API, or names the alias, and the method under test.
 func (t *target) ref(ctx context.Context, c *stage.Client) (stage.Ref, error) {
-	api, err := c.FindAPI(ctx, t.api)
-	return stage.Ref{API: api, Stage: t.stage, Method: t.method, Path: t.path}, scenarios.Misnamed(err)
+	ref := stage.Ref{Method: t.method, Path: t.path}
+	if t.lambdaAlias != "" {
+		ref.Function, ref.Alias, _ = strings.Cut(t.lambdaAlias, ":")
+		return ref, nil
+	}
+	var err error
+	ref.Stage = t.stage
+	ref.API, err = c.FindAPI(ctx, t.api)
+	return ref, scenarios.Misnamed(err)
 }

@@ -197,16 +197,19 @@ func (c *Client) Gateway() *apigateway.Client { return c.gateway }
 // Lambda is the SDK's client, see Gateway.
 func (c *Client) Lambda() *lambda.Client { return c.lambda }
 
-// Where names the stage for a person, and says plainly when it is not on AWS.
-// The API's name is known once FindAPI or Read has seen it.
-func (c *Client) Where(api, stage string) string {
+// Where names the stage, or the alias, for a person, and says plainly when it is not on AWS. The API's name is known once
+// FindAPI or Read has seen it.
+func (c *Client) Where(ref Ref) string {
+	if ref.Weighted() {
+		return fmt.Sprintf("%s, function %s, alias %s", c.where(), ref.Function, ref.Alias)
+	}
 	c.mu.Lock()
-	name := c.names[api]
+	api, name := ref.API, c.names[ref.API]
 	c.mu.Unlock()
 	if name != "" {
 		api += " (" + name + ")"
 	}
-	return fmt.Sprintf("%s, API %s, stage %s", c.where(), api, stage)
+	return fmt.Sprintf("%s, API %s, stage %s", c.where(), api, ref.Stage)
 }
 
 func (c *Client) where() string {

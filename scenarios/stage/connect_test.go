@@ -21,7 +21,7 @@ func TestWhere(t *testing.T) {
 	} {
 		c := newClient(aws.Config{Region: "eu-west-1"}, endpoint)
 		c.account = "123456789012"
-		if got := c.Where("ab12", "prod"); got != want {
+		if got := c.Where(Ref{API: "ab12", Stage: "prod"}); got != want {
 			t.Errorf("%q: %s", endpoint, got)
 		}
 		real := !strings.HasPrefix(want, "NOT AWS")

@@ -124,7 +124,7 @@ func TestFindAPI(t *testing.T) {
 	if _, err := l.FindAPI(t.Context(), "produce"); err == nil || !strings.Contains(err.Error(), "products ("+l.system.API+")") {
 		t.Error(err)
 	}
-	if where := l.Where(l.system.API, "prod"); where != "NOT AWS: "+l.proxy.URL+", API "+l.system.API+" (products), stage prod" {
+	if where := l.Where(stage.Ref{API: l.system.API, Stage: "prod"}); where != "NOT AWS: "+l.proxy.URL+", API "+l.system.API+" (products), stage prod" {
 		t.Error(where)
 	}
 }

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"coalmine/analyze"
+	"coalmine/scenarios"
+	"coalmine/scenarios/emulator"
+)
+
+// byHand runs canary verbs on the system's API: the exit code to come, words that must be said, and the arguments.
+func (s *system) byHand(t *testing.T) func(code int, says string, args ...string) {
+	return func(want int, says string, args ...string) {
+		t.Helper()
+		args = append([]string{"canary", args[0]}, args[1:]...)
+		if !strings.Contains(strings.Join(args, " "), "--verdict") {
+			args = append(args, "--api", "products")
+		}
+		if code, stdout, stderr := coalmine(t, t.Context(), s.env, args...); code != want || !strings.Contains(stdout+stderr, says) {
+			t.Errorf("%q: exit %d, want %d and %q\n%s%s", args, code, want, says, stdout, stderr)
+		}
+	}
+}
+
+// The verbs do by hand what run does.
+func TestCanaryByHand(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	do := s.byHand(t)
+	do(0, "canary none", "show")
+	do(2, "no canary", "abort")
+	do(0, "lambdaAlias=staging", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	do(2, "has a canary already", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	do(0, "deployment", "deploy")
+	do(0, "canary 10.0%", "show")
+	do(0, "canary", "abort")
+	s.asBefore(t)
+	do(0, "lambdaAlias=staging", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	do(0, `"prod" -> "staging"`, "promote")
+	do(0, "variable lambdaAlias=staging", "show")
+	do(0, `"staging" -> "prod"`, "rollback")
+	s.asBefore(t)
+}
+
+// A dry run shows what the verb would do, and does not.
+func TestCanaryDryRun(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	do := s.byHand(t)
+	do(0, `canary: none -> 10.0% to deployment`, "create", "--dry-run", "--percent", "10", "--override", "lambdaAlias=staging")
+	s.asBefore(t)
+	do(0, "canary", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	s.before = s.read(t)
+	for _, tc := range [][]string{
+		{"canary percent: 10.0 -> 25.0", "percent", "--percent", "25"},
+		{"(new deployment)", "deploy"},
+		{`variable lambdaAlias: "prod" -> "staging"`, "promote"},
+		{"-> none", "abort"},
+	} {
+		do(0, tc[0], append(tc[1:], "--dry-run")...)
+		s.asBefore(t)
+	}
+}
+
+// The account that the credentials belong to is the one that was meant, or nothing happens.
+func TestExpectAccount(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	for _, tc := range []struct {
+		account, says string
+		args          []string
+	}{
+		{"999999999999", "the credentials belong to account " + s.client.Account(), []string{"canary", "show", "--api", "products"}},
+		{"999999999999", "the credentials belong to account " + s.client.Account(), []string{"gate", "--api", "products", "--path", "/products"}},
+		{"999999999999", "the credentials belong to account " + s.client.Account(), []string{"run"}},
+		{"999999999999", "the credentials belong to account " + s.client.Account(), []string{"stack", "down"}},
+		{"prod", "want an account's 12 digits", []string{"stack", "down"}},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), s.env, append(tc.args, "--expect-account", tc.account)...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, tc.says) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%q for account %s: exit %d, stdout %q, stderr %q", tc.args, tc.account, code, stdout, stderr)
+		}
+	}
+	if code, _, stderr := coalmine(t, t.Context(), s.env, "canary", "show", "--api", "products", "--expect-account", s.client.Account()); code != 0 {
+		t.Errorf("the right account: exit %d %s", code, stderr)
+	}
+}
+
+// A verdict file promotes what it was written about, while it holds, and nothing else.
+func TestVerdictFile(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	do := s.byHand(t)
+	do(0, "canary", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	measured, err := s.client.Measure(t.Context(), s.ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "verdict.json")
+	write := func(v analyze.Verdict, age time.Duration) {
+		t.Helper()
+		judged := time.Now().Add(-age)
+		w := scenarios.Warrant{Verdict: v, Sentence: "as it was said", Judged: judged, Expires: judged.Add(time.Hour), Measured: measured}
+		if err := scenarios.WriteWarrant(file, w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.before = s.read(t)
+	if err := scenarios.ClearWarrant(file); err != nil {
+		t.Fatal(err)
+	}
+	do(2, "came to no verdict", "promote", "--verdict", file)
+	write(analyze.Reject, 0)
+	do(2, "the verdict is REJECT: as it was said", "promote", "--verdict", file)
+	write(analyze.Promote, 2*time.Hour)
+	do(2, "expired at", "promote", "--verdict", file)
+	write(analyze.Promote, -time.Hour)
+	do(2, "one of the clocks is wrong", "promote", "--verdict", file)
+	do(2, "no such file", "promote", "--verdict", file+".gone")
+	do(2, "format", "promote", "--verdict", written(t, "verdict.json", `{"verdict": "PROMOTE"}`))
+	write(analyze.Promote, 0)
+	do(2, "want no --api", "promote", "--api", "products", "--verdict", file)
+	s.asBefore(t)
+
+	do(0, `"prod" -> "staging"`, "promote", "--dry-run", "--verdict", file)
+	s.asBefore(t)
+	do(0, "canary percent", "percent", "--percent", "20")
+	do(2, "stage changed under test: canary percent: 10.0 -> 20.0", "promote", "--verdict", file)
+	do(0, "canary percent", "percent", "--percent", "10")
+	if measured, err = s.client.Measure(t.Context(), s.ref); err != nil { // last-updated moved
+		t.Fatal(err)
+	}
+	write(analyze.Promote, 0)
+	do(0, `"prod" -> "staging"`, "promote", "--verdict", file)
+}
