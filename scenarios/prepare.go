@@ -89,6 +89,7 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.R
 	if err != nil {
 		return nil, err
 	}
+	p.Story.Plan.Classify = byAlias(p.Story.Plan, foreseen)
 	p.Header, err = header(tool, "run", s.Policy, p.Story, analyze.Target{
 		Where: client.Where(ref), API: ref.API, Stage: ref.Stage, Percent: s.Canary.Percent, Classify: classify,
 		Covers: covered(foreseen, ref)}, was)
@@ -175,6 +176,14 @@ func (s Scenario) classifier(ctx context.Context, p *Prepared) (string, error) {
 	plan.Classify = learned.Classifier()
 	p.Notes = append(p.Notes, learned.Where+" (--classify "+learned.Rule+")")
 	return learned.Rule, nil
+}
+
+// byAlias lets errors of the gateway's own count for the version behind the alias that they name, if they name one.
+func byAlias(plan attack.Plan, t stage.Target) attack.Classifier {
+	if t.BaselineAlias == "" || t.CanaryAlias == "" || t.BaselineAlias == t.CanaryAlias {
+		return plan.Classify
+	}
+	return attack.ByAlias(plan.Classify, map[string]string{t.BaselineAlias: plan.Baseline, t.CanaryAlias: plan.Canary})
 }
 
 func header(tool, command string, policy analyze.Policy, s *Story, t analyze.Target, state any) (analyze.Header, error) {
