@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"coalmine/analyze"
 	"coalmine/attack"
@@ -31,7 +32,7 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 	t := analyze.Target{Where: where, Percent: g.Percent}
 	var state any
 	if g.Client != nil {
-		live, err := g.live(ctx)
+		live, err := g.live(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -41,14 +42,13 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 		}
 		p.Story.Control.Live.Stage = &live.State // what is judged is what was resolved
 		p.Story.Plan.Target.URL = live.InvokeURL
-		p.Notes = live.Warnings
 		g.Baseline, g.Canary = orElse(g.Baseline, live.BaselineVersion), orElse(g.Canary, live.CanaryVersion)
 		t.API, t.Stage, t.Percent = g.Ref.API, g.Ref.Stage, live.State.Canary.Percent
 		t.Covers = covered(live, g.Ref)
 		state = live.State
 	}
 	if g.Baseline == g.Canary {
-		return nil, preflight("baseline and canary are both %q: want two versions", g.Baseline)
+		return nil, refusal("baseline and canary are both %q: want two versions", g.Baseline)
 	}
 	policy := g.Policy.Complete(t.Share())
 	if err := policy.Validate(t.Share()); err != nil {
@@ -60,21 +60,19 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 	if t.Classify, err = g.classifier(ctx, p); err != nil {
 		return nil, err
 	}
+	p.lookAgain()
 	p.Header, err = header(tool, "gate", policy, p.Story, t, state)
 	return p, err
 }
 
-func (g Gate) live(ctx context.Context) (stage.Target, error) {
+func (g Gate) live(ctx context.Context, p *Prepared) (stage.Target, error) {
 	t, err := g.Client.Resolve(ctx, g.Ref)
-	switch {
-	case err != nil:
+	if err != nil {
 		return t, Misnamed(err)
-	case t.State.Canary == nil:
-		return t, preflight("stage %s has no canary: create one first", g.Ref.Stage)
-	case len(t.Problems) > 0:
-		return t, preflight("%s", strings.Join(t.Problems, "; "))
 	}
-	return t, nil
+	plan := p.Story.flightPlan(time.Duration(g.Policy.MaxDuration))
+	plan.Labels = g.Baseline != "" && g.Canary != ""
+	return t, p.look(ctx, g.Client, g.Ref, t, plan)
 }
 
 // classifier sets the plan's and tries it: the first answers show whether it tells anything.
@@ -85,7 +83,7 @@ func (g Gate) classifier(ctx context.Context, p *Prepared) (string, error) {
 	if learn {
 		n = askMixed
 	} else if slices.Contains(g.Classify, "learn") {
-		return "", preflight("--classify: learn wants to be alone, got %q", g.Classify)
+		return "", refusal("--classify: learn wants to be alone, got %q", g.Classify)
 	} else {
 		var err error
 		if plan.Classify, err = attack.ParseClassifier(g.Classify); err != nil {
@@ -96,6 +94,7 @@ func (g Gate) classifier(ctx context.Context, p *Prepared) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	p.heard(sample.Answers)
 	if learn {
 		learned, err := attack.LearnMixed(sample.Answers, g.Baseline, g.Canary)
 		if err != nil {
@@ -126,7 +125,7 @@ func named(answers []attack.Probed, rules []string) error {
 	if good < 0 {
 		return nil
 	}
-	return preflight("classify %s: none of %d answers names a version; one was: %s", strings.Join(rules, " "), len(answers), strings.TrimSpace(answers[good].Redacted()))
+	return refusal("classify %s: none of %d answers names a version; one was: %s", strings.Join(rules, " "), len(answers), strings.TrimSpace(answers[good].Redacted()))
 }
 
 func orElse(s, other string) string {

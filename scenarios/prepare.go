@@ -13,6 +13,7 @@ import (
 
 	"coalmine/analyze"
 	"coalmine/attack"
+	"coalmine/scenarios/preflight"
 	"coalmine/scenarios/stage"
 )
 
@@ -22,7 +23,7 @@ type Preflight struct{ error }
 // Unwrap gives what is wrong.
 func (p Preflight) Unwrap() error { return p.error }
 
-func preflight(format string, args ...any) error { return Preflight{fmt.Errorf(format, args...)} }
+func refusal(format string, args ...any) error { return Preflight{fmt.Errorf(format, args...)} }
 
 // Misnamed makes a Preflight of an error about what somebody named, an API, a stage, a path or an alias: where AWS did
 // not refuse or fail, the name is wrong.
@@ -42,9 +43,14 @@ const (
 
 // Prepared is a story that only needs its recorder, and the header of its run file.
 type Prepared struct {
-	Story  *Story
-	Header analyze.Header
-	Notes  []string // what a person should hear before it begins
+	Story    *Story
+	Header   analyze.Header
+	Notes    []string            // what a person should hear before it begins
+	Findings []preflight.Finding // with a control plane: all that was looked at, passed or not
+
+	facts preflight.Facts
+	plan  preflight.Plan
+	took  []time.Duration // answers that were learned from
 }
 
 // Locate finds the method under test.
@@ -60,10 +66,7 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.R
 	if err != nil {
 		return nil, Misnamed(err)
 	}
-	if err := s.foreseeable(foreseen); err != nil {
-		return nil, err
-	}
-	p := &Prepared{Notes: foreseen.Warnings}
+	p := &Prepared{}
 	p.Story = &Story{
 		Policy:  s.Policy,
 		Control: &Control{Client: client, Ref: ref},
@@ -81,6 +84,12 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.R
 			RunID:       runID,
 		},
 	}
+	if err := p.look(ctx, client, ref, foreseen, p.Story.flightPlan(time.Duration(s.Policy.MaxDuration))); err != nil {
+		return nil, err
+	}
+	if want := s.Canary.Version; want != "" && foreseen.CanaryVersion != want {
+		return nil, refusal("canary.version is %s, but the override leads to alias %s, version %s", want, foreseen.CanaryAlias, foreseen.CanaryVersion)
+	}
 	was, err := p.stages(ctx, s, client, ref)
 	if err != nil {
 		return nil, err
@@ -90,22 +99,12 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.R
 		return nil, err
 	}
 	p.Story.Plan.Classify = byAlias(p.Story.Plan, foreseen)
+	p.lookAgain()
 	p.Header, err = header(tool, "run", s.Policy, p.Story, analyze.Target{
 		Where: client.Where(ref), API: ref.API, Stage: ref.Stage, Percent: s.Canary.Percent, Classify: classify,
 		Covers: covered(foreseen, ref)}, was)
 	p.Header.Name = s.Name
 	return p, err
-}
-
-// foreseeable refuses a canary that would tell nothing.
-func (s Scenario) foreseeable(t stage.Target) error {
-	switch want := s.Canary.Version; {
-	case len(t.Problems) > 0:
-		return preflight("%s", strings.Join(t.Problems, "; "))
-	case want != "" && t.CanaryVersion != want:
-		return preflight("canary.version is %s, but the override leads to alias %s, version %s", want, t.CanaryAlias, t.CanaryVersion)
-	}
-	return nil
 }
 
 // stages finds those to be asked before, the tested one first, each with the version that AWS says it has, and returns
@@ -121,12 +120,12 @@ func (p *Prepared) stages(ctx context.Context, s Scenario, client *stage.Client,
 		if name == tested.Stage {
 			was = t.State
 			if was.Canary != nil {
-				return was, preflight("stage %s has a canary already (%s): judge it with coalmine gate, or remove it with coalmine canary abort, or recover if a run was killed",
+				return was, refusal("stage %s has a canary already (%s): judge it with coalmine gate, or remove it with coalmine canary abort, or recover if a run was killed",
 					name, was.Canary)
 			}
 		}
 		if t.BaselineVersion != s.Before[name] {
-			return was, preflight("before: stage %s is said to answer with version %s, but its alias %s points at version %s",
+			return was, refusal("before: stage %s is said to answer with version %s, but its alias %s points at version %s",
 				name, s.Before[name], t.BaselineAlias, t.BaselineVersion)
 		}
 		p.Story.Before = append(p.Story.Before, Stage{Name: name, URL: t.InvokeURL, Version: t.BaselineVersion})
@@ -154,6 +153,7 @@ func (s Scenario) classifier(ctx context.Context, p *Prepared) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("ask stage %s: %w", s.Target.Stage, err)
 		}
+		p.heard(sample.Answers)
 		return strings.Join(s.Classify, " "), named(sample.Answers, s.Classify)
 	}
 	answers := map[string][]attack.Probed{}
@@ -164,10 +164,11 @@ func (s Scenario) classifier(ctx context.Context, p *Prepared) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("ask stage %s: %w", at.Name, err)
 		}
+		p.heard(sample.Answers)
 		answers[at.Version] = append(answers[at.Version], sample.Answers...)
 	}
 	if len(answers) < 2 {
-		return "", preflight("classify: missing, and cannot be learned from one version: want a rule, or in before: a stage that answers with another")
+		return "", refusal("classify: missing, and cannot be learned from one version: want a rule, or in before: a stage that answers with another")
 	}
 	learned, err := attack.Learn(answers)
 	if err != nil {

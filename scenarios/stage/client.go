@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -44,12 +45,22 @@ type Client struct {
 	endpoint string // "" is AWS
 	region   string
 	account  string
+	caller   string // ARN
+	config   aws.Config
 	gateway  *apigateway.Client
 	lambda   *lambda.Client
 	sts      *sts.Client
 
-	mu    sync.Mutex
-	names map[string]string // API names seen, by id
+	mu   sync.Mutex
+	apis map[string]api // seen, by id
+}
+
+// api is what a client remembers of a REST API.
+type api struct {
+	name     string
+	disabled bool   // its execute-api endpoint
+	keys     string // where API keys come from: HEADER, AUTHORIZER
+	tags     map[string]string
 }
 
 // Connect finds credentials and region, and asks STS which account they are.
@@ -67,7 +78,7 @@ func Connect(ctx context.Context, c Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", client.where(), condense(err))
 	}
-	client.account = aws.ToString(id.Account)
+	client.account, client.caller = aws.ToString(id.Account), aws.ToString(id.Arn)
 	return client, nil
 }
 
@@ -81,10 +92,11 @@ func newClient(cfg aws.Config, endpoint string) *Client {
 	c := &Client{
 		endpoint: endpoint,
 		region:   cfg.Region,
+		config:   cfg,
 		gateway:  apigateway.NewFromConfig(cfg, func(o *apigateway.Options) { o.BaseEndpoint = base }),
 		lambda:   lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint = base }),
 		sts:      sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = base }),
-		names:    map[string]string{},
+		apis:     map[string]api{},
 	}
 	return c
 }
@@ -191,6 +203,12 @@ func (c *Client) Endpoint() string { return c.endpoint }
 // Loopback reports whether the control plane is on this machine.
 func (c *Client) Loopback() bool { return isLoopback(c.endpoint) }
 
+// Caller is the ARN of whom the credentials are.
+func (c *Client) Caller() string { return c.caller }
+
+// AWS is the configuration of this client, endpoint included, for clients of other services.
+func (c *Client) AWS() aws.Config { return c.config.Copy() }
+
 // Gateway and Lambda are the SDK's clients, for scenarios/products.
 func (c *Client) Gateway() *apigateway.Client { return c.gateway }
 
@@ -204,7 +222,7 @@ func (c *Client) Where(ref Ref) string {
 		return fmt.Sprintf("%s, function %s, alias %s", c.where(), ref.Function, ref.Alias)
 	}
 	c.mu.Lock()
-	api, name := ref.API, c.names[ref.API]
+	api, name := ref.API, c.apis[ref.API].name
 	c.mu.Unlock()
 	if name != "" {
 		api += " (" + name + ")"
@@ -232,8 +250,15 @@ func (c *Client) Real() bool {
 	return err == nil && (strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn"))
 }
 
-// FindAPI finds the one API with this id or name.
+var looksLikeID = regexp.MustCompile(`^[a-z0-9]{6,16}$`)
+
+// FindAPI finds the one API with this id or name. An id needs no right to list the others.
 func (c *Client) FindAPI(ctx context.Context, idOrName string) (string, error) {
+	if looksLikeID.MatchString(idOrName) {
+		if _, err := c.api(ctx, idOrName); err == nil {
+			return idOrName, nil
+		}
+	}
 	var named, all []string
 	pages := apigateway.NewGetRestApisPaginator(c.gateway, &apigateway.GetRestApisInput{Limit: aws.Int32(500)})
 	for pages.HasMorePages() {
@@ -241,9 +266,9 @@ func (c *Client) FindAPI(ctx context.Context, idOrName string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("find API %s: %w", idOrName, condense(err))
 		}
-		for _, api := range page.Items {
-			id, name := aws.ToString(api.Id), aws.ToString(api.Name)
-			c.remember(id, name)
+		for _, a := range page.Items {
+			id, name := aws.ToString(a.Id), aws.ToString(a.Name)
+			c.remember(id, api{name: name, disabled: a.DisableExecuteApiEndpoint, keys: string(a.ApiKeySource), tags: a.Tags})
 			if id == idOrName {
 				return id, nil
 			}
@@ -266,10 +291,10 @@ func (c *Client) FindAPI(ctx context.Context, idOrName string) (string, error) {
 	return "", fmt.Errorf("find API %s: no REST API has this id or name; there are %s", idOrName, strings.Join(all, ", "))
 }
 
-func (c *Client) remember(id, name string) {
+func (c *Client) remember(id string, a api) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.names[id] = name
+	c.apis[id] = a
 }
 
 func isLoopback(endpoint string) bool {

@@ -3,33 +3,29 @@ package stage
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// checkPermission looks whether the qualifier's policy lets the API invoke it.
-// Without it every request to that arm is an anonymous 500. Not being allowed
-// to read the policy is no problem, only a check that was not made.
-func (c *Client) checkPermission(ctx context.Context, function, qualifier string, ref Ref, resource string, t *Target) {
+// invocable looks whether the qualifier's policy lets the API invoke it. Without it every request to that arm is an
+// anonymous 500.
+func (c *Client) invocable(ctx context.Context, function, qualifier, source string) (Answer, error) {
 	in := &lambda.GetPolicyInput{FunctionName: &function}
-	name := function
 	if qualifier != "" {
 		in.Qualifier = &qualifier
-		name += ":" + qualifier
 	}
 	out, err := c.lambda.GetPolicy(ctx, in)
-	if err != nil && !IsNotFound(err) {
-		t.Warnings = append(t.Warnings, fmt.Sprintf("not checked whether the API may invoke %s: %v", name, condense(err)))
-		return
+	switch {
+	case IsNotFound(err):
+		return No, nil
+	case err != nil:
+		return Unknown, condense(err)
+	case permits(text(out.Policy), source):
+		return Yes, nil
 	}
-	source := fmt.Sprintf("execute-api:%s:%s:%s/%s/%s%s", c.region, c.account, ref.API, ref.Stage, strings.ToUpper(ref.Method), resource)
-	if err == nil && permits(text(out.Policy), source) {
-		return
-	}
-	t.Problems = append(t.Problems, fmt.Sprintf("API Gateway may not invoke %s from this stage and method: its policy does not say so", name))
+	return No, nil
 }
 
 type policy struct {

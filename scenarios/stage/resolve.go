@@ -11,106 +11,124 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway/types"
-	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// Target is who should answer a method, by what the stage, the integration and
-// the aliases say. The canary's fields are empty when the stage has none.
+// Target is who should answer a method, by what the stage, the integration and the aliases say: facts, which
+// scenarios/preflight judges. The canary's fields are empty when the stage has none.
 type Target struct {
-	State           State    `json:"state"`
-	Function        string   `json:"function"`                  // name
-	CanaryFunction  string   `json:"canary_function,omitempty"` // the same, unless the overrides lead to another
-	BaselineAlias   string   `json:"baseline_alias,omitempty"`  // "" where the integration names a version or none
-	CanaryAlias     string   `json:"canary_alias,omitempty"`
-	BaselineVersion string   `json:"baseline_version"` // "1", or "$LATEST"
-	CanaryVersion   string   `json:"canary_version,omitempty"`
-	InvokeURL       string   `json:"invoke_url"`
-	Share           float64  `json:"share"`              // of requests that go to the canary, 0 to 1
-	Methods         []string `json:"methods"`            // all of the API's, "GET /products"; only this one is covered
-	Problems        []string `json:"problems,omitempty"` // why a judgement would mean nothing; they must block it
-	Warnings        []string `json:"warnings,omitempty"` // what could not be checked
+	State            State             `json:"state"`
+	Function         string            `json:"function"`                  // name
+	CanaryFunction   string            `json:"canary_function,omitempty"` // the same, unless the overrides lead to another
+	BaselineAlias    string            `json:"baseline_alias,omitempty"`  // "" where the integration names a version or none
+	CanaryAlias      string            `json:"canary_alias,omitempty"`
+	BaselineVersion  string            `json:"baseline_version,omitempty"` // "1", or "$LATEST"; "" where the alias is missing or was not read
+	CanaryVersion    string            `json:"canary_version,omitempty"`
+	InvokeURL        string            `json:"invoke_url"`
+	EndpointDisabled bool              `json:"endpoint_disabled,omitempty"` // InvokeURL answers nobody: the API is reached by a custom domain only
+	Share            float64           `json:"share"`                       // of requests that go to the canary, 0 to 1
+	Methods          []string          `json:"methods"`                     // all of the API's, "GET /products"; only this one is covered
+	Method           Method            `json:"method"`
+	Baseline         Side              `json:"baseline"`
+	Canary           *Side             `json:"canary,omitempty"`
+	AccessLog        string            `json:"access_log,omitempty"` // ARN of the stage's access log's destination
+	APITags          map[string]string `json:"api_tags,omitempty"`
 }
 
-// arm is one side of the split, resolved.
-type arm struct{ function, alias, version string }
-
-// Resolve reads who should answer the method. The resource and the integration
-// are the API's as it stands now; a deployment keeps its own copy, which AWS
-// does not show. It works on any stage, with a canary or without.
+// Resolve reads who should answer the method, and how it is set up. The resource and the integration are the API's as
+// it stands now; a deployment keeps its own copy, which AWS does not show. It works on any stage, with a canary or
+// without.
 func (c *Client) Resolve(ctx context.Context, ref Ref) (Target, error) {
-	return c.resolve(ctx, ref, func(State) *Canary { return nil })
+	return c.resolve(ctx, ref, asItIs)
 }
 
-// Foresee is Resolve as it would be with a canary of these settings, which is
-// not created: whether the override leads to an alias that exists, that the
-// API may invoke, and that is another version, is worth knowing before.
+// Foresee is Resolve as it would be with a canary of these settings, which is not created: whether the override leads
+// to an alias that exists, that the API may invoke, and that is another version, is worth knowing before.
 func (c *Client) Foresee(ctx context.Context, ref Ref, percent float64, overrides map[string]string) (Target, error) {
 	return c.resolve(ctx, ref, func(s State) *Canary {
 		return &Canary{DeploymentID: s.DeploymentID, Percent: percent, Overrides: overrides}
 	})
 }
 
+func asItIs(State) *Canary { return nil }
+
 func (c *Client) resolve(ctx context.Context, ref Ref, foreseen func(State) *Canary) (Target, error) {
 	t, err := c.target(ctx, ref, foreseen)
+	if err == nil {
+		err = c.examine(ctx, ref, &t)
+	}
 	if err != nil {
 		return t, fmt.Errorf("resolve %s %s on %s: %w", ref.Method, ref.Path, ref.Stage, err)
 	}
 	return t, nil
 }
 
+// target asks API Gateway alone: the versions behind aliases are not known yet.
 func (c *Client) target(ctx context.Context, ref Ref, foreseen func(State) *Canary) (Target, error) {
-	state, err := c.read(ctx, ref)
+	state, stage, err := c.readStage(ctx, ref)
 	if err != nil {
 		return Target{}, err
 	}
 	if canary := foreseen(state); canary != nil {
 		state.Canary = canary
 	}
-	t := Target{State: state, InvokeURL: c.InvokeURL(ref)}
-	integration, err := c.integration(ctx, ref, &t)
+	api, err := c.api(ctx, ref.API)
+	if err != nil {
+		return Target{}, err
+	}
+	t := Target{State: state, InvokeURL: c.InvokeURL(ref), EndpointDisabled: api.disabled, APITags: api.tags}
+	if log := stage.AccessLogSettings; log != nil {
+		t.AccessLog = text(log.DestinationArn)
+	}
+	l, err := c.integration(ctx, ref, &t)
 	if err != nil {
 		return t, err
 	}
-	baseline, err := c.arm(ctx, integration, ref, state.Variables, &t)
-	if err != nil {
+	t.Method.KeySource = api.keys
+	t.Method.configure(stage)
+	if t.Baseline, err = l.side(state.Variables); err != nil {
 		return t, fmt.Errorf("baseline: %w", err)
 	}
-	t.Function, t.BaselineAlias, t.BaselineVersion = baseline.function, baseline.alias, baseline.version
-	if state.CacheEnabled {
-		t.Problems = append(t.Problems, "the stage's cache is on: a cached answer comes from whichever version answered first")
-	}
+	t.Function, t.BaselineAlias, t.BaselineVersion = t.Baseline.Function, t.Baseline.Alias, t.Baseline.Version
 	if state.Canary == nil {
 		return t, nil
 	}
-	canary, err := c.arm(ctx, integration, ref, state.CanaryVariables(), &t)
+	canary, err := l.side(state.CanaryVariables())
 	if err != nil {
 		return t, fmt.Errorf("canary: %w", err)
 	}
-	t.CanaryFunction, t.CanaryAlias, t.CanaryVersion = canary.function, canary.alias, canary.version
+	t.Canary = &canary
+	t.CanaryFunction, t.CanaryAlias, t.CanaryVersion = canary.Function, canary.Alias, canary.Version
 	t.Share = state.Canary.Percent / 100
-	t.Problems = append(t.Problems, sameness(state, baseline, canary)...)
-	t.Problems = slices.Compact(t.Problems)
-	t.Warnings = slices.Compact(t.Warnings)
 	return t, nil
 }
 
-// sameness lists why nothing could be told from the two arms' answers.
-func sameness(s State, baseline, canary arm) []string {
-	var problems []string
-	if s.Canary.Percent <= 0 || s.Canary.Percent >= 100 {
-		problems = append(problems, fmt.Sprintf("the canary gets %s%% of the traffic: there is no split to compare across", percent(s.Canary.Percent)))
-	}
+// examine asks Lambda about both sides, at the same time.
+func (c *Client) examine(ctx context.Context, ref Ref, t *Target) error {
+	source := fmt.Sprintf("execute-api:%s:%s:%s/%s/%s%s", c.region, c.account, ref.API, ref.Stage, strings.ToUpper(ref.Method), t.Method.Resource)
+	done := make(chan error, 1)
+	go func() {
+		if t.Canary == nil || t.Canary.sameAs(t.Baseline) {
+			done <- nil
+			return
+		}
+		done <- c.examineSide(ctx, t.Canary, source)
+	}()
+	err := c.examineSide(ctx, &t.Baseline, source)
+	canaryErr := <-done
 	switch {
-	case !s.overridden():
-		problems = append(problems, "the canary has the stage's own deployment and variables: there is nothing to compare")
-	case baseline == canary && s.Canary.DeploymentID == s.DeploymentID:
-		problems = append(problems, fmt.Sprintf("baseline and canary are the same: %s version %s", baseline.function, baseline.version))
-	case baseline.function == canary.function && baseline.version == canary.version && s.Canary.DeploymentID == s.DeploymentID:
-		problems = append(problems, fmt.Sprintf("aliases %s and %s are both version %s of %s", baseline.alias, canary.alias, baseline.version, baseline.function))
-	case baseline.function == canary.function && baseline.version == canary.version:
-		problems = append(problems, fmt.Sprintf("both deployments lead to version %s of %s: versions cannot tell the arms apart", baseline.version, baseline.function))
+	case err != nil:
+		return fmt.Errorf("baseline: %w", err)
+	case canaryErr != nil:
+		return fmt.Errorf("canary: %w", canaryErr)
 	}
-	return problems
+	t.BaselineVersion = t.Baseline.Version
+	if t.Canary != nil {
+		if t.Canary.sameAs(t.Baseline) {
+			*t.Canary = t.Baseline
+		}
+		t.CanaryVersion = t.Canary.Version
+	}
+	return nil
 }
 
 // InvokeURL is where the method is called.
@@ -128,14 +146,15 @@ func (c *Client) InvokeURL(ref Ref) string {
 
 // link is an integration as far as it matters here.
 type link struct {
-	uri      string
-	resource string // the resource's path, which permissions name
-	asRole   bool   // invokes with a role of its own, not by the function's policy
+	uri    string
+	asRole bool // invokes with a role of its own, not by the function's policy
 }
 
 func (c *Client) integration(ctx context.Context, ref Ref, t *Target) (link, error) {
 	var resources []types.Resource
-	pages := apigateway.NewGetResourcesPaginator(c.gateway, &apigateway.GetResourcesInput{RestApiId: &ref.API, Limit: aws.Int32(500)})
+	pages := apigateway.NewGetResourcesPaginator(c.gateway, &apigateway.GetResourcesInput{
+		RestApiId: &ref.API, Limit: aws.Int32(500), Embed: []string{"methods"},
+	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -153,15 +172,16 @@ func (c *Client) integration(ctx context.Context, ref Ref, t *Target) (link, err
 	if err != nil {
 		return link{}, err
 	}
-	out, err := c.gateway.GetIntegration(ctx, &apigateway.GetIntegrationInput{RestApiId: &ref.API, ResourceId: resource.Id, HttpMethod: &verb})
-	if err != nil {
-		return link{}, condense(err)
+	m := resource.ResourceMethods[verb]
+	t.Method = Method{Resource: text(resource.Path), Verb: verb, Authorization: text(m.AuthorizationType), NeedsKey: aws.ToBool(m.ApiKeyRequired)}
+	if m.MethodIntegration == nil {
+		return link{}, errors.New("the method has no integration")
 	}
-	uri := text(out.Uri)
+	uri := text(m.MethodIntegration.Uri)
 	if !strings.Contains(uri, ":lambda:path/") {
-		return link{}, fmt.Errorf("the integration is %s %s, not a Lambda function", out.Type, uri)
+		return link{}, fmt.Errorf("the integration is %s %s, not a Lambda function", m.MethodIntegration.Type, uri)
 	}
-	return link{uri: uri, resource: text(resource.Path), asRole: text(out.Credentials) != ""}, nil
+	return link{uri: uri, asRole: text(m.MethodIntegration.Credentials) != ""}, nil
 }
 
 // match finds the resource and verb that API Gateway would choose: the
@@ -215,8 +235,8 @@ func matches(template, path string) int {
 
 var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
 
-// arm follows the integration with these stage variables to a version.
-func (c *Client) arm(ctx context.Context, l link, ref Ref, variables map[string]string, t *Target) (arm, error) {
+// side follows the integration with these stage variables to a function.
+func (l link) side(variables map[string]string) (Side, error) {
 	var missing string
 	uri := stageVariable.ReplaceAllStringFunc(l.uri, func(use string) string {
 		key := stageVariable.FindStringSubmatch(use)[1]
@@ -227,26 +247,22 @@ func (c *Client) arm(ctx context.Context, l link, ref Ref, variables map[string]
 		return v
 	})
 	if missing != "" {
-		return arm{}, fmt.Errorf("stage variable %s is not set, and the integration needs it", missing)
+		return Side{}, fmt.Errorf("stage variable %s is not set, and the integration needs it", missing)
 	}
 	function, qualifier, err := functionIn(uri)
 	if err != nil {
-		return arm{}, err
+		return Side{}, err
 	}
-	side := arm{function: function, version: qualifier}
+	s := Side{Function: function, Qualifier: qualifier, AsRole: l.asRole}
 	switch {
 	case qualifier == "":
-		side.version = "$LATEST"
-	case qualifier != "$LATEST" && !allDigits(qualifier):
-		side.alias = qualifier
-		if side.version, err = c.version(ctx, function, qualifier, t); err != nil {
-			return side, err
-		}
+		s.Version = "$LATEST"
+	case qualifier == "$LATEST" || allDigits(qualifier):
+		s.Version = qualifier
+	default:
+		s.Alias = qualifier
 	}
-	if !l.asRole {
-		c.checkPermission(ctx, function, qualifier, ref, l.resource, t)
-	}
-	return side, nil
+	return s, nil
 }
 
 // functionIn takes function and qualifier out of an invocation URI.
@@ -262,22 +278,6 @@ func functionIn(uri string) (function, qualifier string, err error) {
 		qualifier = parts[7]
 	}
 	return parts[6], qualifier, nil
-}
-
-func (c *Client) version(ctx context.Context, function, alias string, t *Target) (string, error) {
-	out, err := c.lambda.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: &function, Name: &alias})
-	if IsNotFound(err) {
-		return "", fmt.Errorf("function %s has no alias %s: %w", function, alias, condense(err))
-	}
-	if err != nil {
-		return "", fmt.Errorf("alias %s of %s: %w", alias, function, condense(err))
-	}
-	if r := out.RoutingConfig; r != nil {
-		for version, weight := range r.AdditionalVersionWeights {
-			t.Problems = append(t.Problems, fmt.Sprintf("alias %s splits its own traffic: %s%% of it goes to version %s", alias, percent(weight*100), version))
-		}
-	}
-	return text(out.FunctionVersion), nil
 }
 
 func allDigits(s string) bool {

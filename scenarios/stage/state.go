@@ -83,20 +83,26 @@ func (c *Client) Read(ctx context.Context, ref Ref) (State, error) {
 }
 
 func (c *Client) read(ctx context.Context, ref Ref) (State, error) {
+	state, _, err := c.readStage(ctx, ref)
+	return state, err
+}
+
+// readStage also gives what AWS said: a State holds only what verbs change.
+func (c *Client) readStage(ctx context.Context, ref Ref) (State, *apigateway.GetStageOutput, error) {
 	if ref.API == "" || ref.Stage == "" {
-		return State{}, fmt.Errorf("API %q, stage %q: both must be named", ref.API, ref.Stage)
+		return State{}, nil, fmt.Errorf("API %q, stage %q: both must be named", ref.API, ref.Stage)
 	}
-	name, err := c.apiName(ctx, ref.API)
+	api, err := c.api(ctx, ref.API)
 	if err != nil {
-		return State{}, err
+		return State{}, nil, err
 	}
 	out, err := c.gateway.GetStage(ctx, &apigateway.GetStageInput{RestApiId: &ref.API, StageName: &ref.Stage})
 	if err != nil {
-		return State{}, condense(err)
+		return State{}, nil, condense(err)
 	}
 	return State{
 		API:          ref.API,
-		APIName:      name,
+		APIName:      api.name,
 		Stage:        ref.Stage,
 		DeploymentID: text(out.DeploymentId),
 		Variables:    out.Variables,
@@ -104,22 +110,23 @@ func (c *Client) read(ctx context.Context, ref Ref) (State, error) {
 		CacheEnabled: out.CacheClusterEnabled,
 		LastUpdated:  aws.ToTime(out.LastUpdatedDate).UTC(),
 		Tags:         out.Tags,
-	}, nil
+	}, out, nil
 }
 
-func (c *Client) apiName(ctx context.Context, api string) (string, error) {
+func (c *Client) api(ctx context.Context, id string) (api, error) {
 	c.mu.Lock()
-	name, known := c.names[api]
+	a, known := c.apis[id]
 	c.mu.Unlock()
 	if known {
-		return name, nil
+		return a, nil
 	}
-	out, err := c.gateway.GetRestApi(ctx, &apigateway.GetRestApiInput{RestApiId: &api})
+	out, err := c.gateway.GetRestApi(ctx, &apigateway.GetRestApiInput{RestApiId: &id})
 	if err != nil {
-		return "", condense(err)
+		return api{}, condense(err)
 	}
-	c.remember(api, text(out.Name))
-	return text(out.Name), nil
+	a = api{name: text(out.Name), disabled: out.DisableExecuteApiEndpoint, keys: string(out.ApiKeySource), tags: out.Tags}
+	c.remember(id, a)
+	return a, nil
 }
 
 func canaryFrom(s *types.CanarySettings) *Canary {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,13 +14,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/google/go-cmp/cmp"
 
 	"coalmine/scenarios/products"
 	"coalmine/scenarios/stage"
 )
 
-// What would make a judgement meaningless is known before any load is sent.
-func TestProblems(t *testing.T) {
+// What preflight judges is read, whatever it is; what could not be read is said so.
+func TestTarget(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	ctx := t.Context()
@@ -32,7 +32,6 @@ func TestProblems(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	alias("same", "1")
 	alias("denied", "3")
 	alias("split", "2")
 	if _, err := l.Lambda().UpdateAlias(ctx, &lambda.UpdateAliasInput{
@@ -41,34 +40,41 @@ func TestProblems(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	check := func(name string, p float64, overrides map[string]string, want ...string) {
+	foresee := func(percent float64, alias string) stage.Target {
 		t.Helper()
-		target, err := l.Foresee(ctx, l.ref, p, overrides)
+		target, err := l.Foresee(ctx, l.ref, percent, map[string]string{"lambdaAlias": alias})
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			return
+			t.Fatal(err)
 		}
-		for _, w := range want {
-			if !slices.ContainsFunc(target.Problems, func(p string) bool { return strings.Contains(p, w) }) {
-				t.Errorf("%s: %q is not in %q", name, w, target.Problems)
-			}
+		return target
+	}
+	conf := &stage.Configuration{Memory: 128, Timeout: 3, Runtime: "provided.al2023", Architecture: "arm64"}
+	none := 0
+	baseline := stage.Side{Function: products.Function, Qualifier: "prod", Alias: "prod", Version: "1", Invocable: stage.Yes, Configuration: conf, Provisioned: &none}
+	for _, c := range []struct {
+		alias string
+		want  stage.Side
+	}{
+		{"staging", stage.Side{Version: "2", Invocable: stage.Yes, Configuration: conf, Provisioned: &none}},
+		{"denied", stage.Side{Version: "3", Invocable: stage.No, Configuration: conf, Provisioned: &none}},
+		{"split", stage.Side{Version: "2", Invocable: stage.No, Weights: map[string]float64{"3": 0.1}, Configuration: conf, Provisioned: &none}},
+		{"nobody", stage.Side{Missing: true}},
+	} {
+		target := foresee(25, c.alias)
+		c.want.Function, c.want.Qualifier, c.want.Alias = products.Function, c.alias, c.alias
+		if diff := cmp.Diff(c.want, *target.Canary); diff != "" {
+			t.Errorf("%s: %s", c.alias, diff)
 		}
-		if len(target.Problems) != len(want) {
-			t.Errorf("%s: %q", name, target.Problems)
+		if diff := cmp.Diff(baseline, target.Baseline); diff != "" {
+			t.Errorf("%s: %s", c.alias, diff)
 		}
-		if target.Share != p/100 {
-			t.Errorf("%s: share %v", name, target.Share)
+		if target.Share != 0.25 || target.BaselineVersion != "1" || target.CanaryVersion != c.want.Version || target.CanaryAlias != c.alias {
+			t.Errorf("%s: %+v", c.alias, target)
 		}
 	}
-	to := func(alias string) map[string]string { return map[string]string{"lambdaAlias": alias} }
-	check("fine", 50, to("staging"))
-	check("nothing to compare", 50, nil, "nothing to compare")
-	check("no split", 100, to("staging"), "no split")
-	check("same version", 50, to("same"), "aliases prod and same are both version 1", "may not invoke getProducts:same")
-	check("denied", 50, to("denied"), "may not invoke getProducts:denied")
-	check("splits itself", 50, to("split"), "10.0% of it goes to version 3", "may not invoke")
-	if _, err := l.Foresee(ctx, l.ref, 50, to("nobody")); err == nil || !strings.Contains(err.Error(), "resolve GET /products on prod: canary: function getProducts has no alias nobody: GetAlias: ResourceNotFoundException") {
-		t.Error(err)
+	want := stage.Method{Resource: "/products", Verb: "GET", Authorization: "NONE", KeySource: "HEADER"}
+	if diff := cmp.Diff(want, foresee(50, "staging").Method); diff != "" {
+		t.Error(diff)
 	}
 	if s := l.read(); s.Canary != nil {
 		t.Errorf("foreseeing made a canary: %s", s.Canary)
@@ -78,16 +84,55 @@ func TestProblems(t *testing.T) {
 	if _, err := l.Resolve(ctx, bad); err == nil || err.Error() != "resolve GET /orders on prod: the API has no such path" {
 		t.Error(err)
 	}
-	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
-		if strings.HasSuffix(r.URL.Path, "/policy") {
-			awsError(w, 403, "AccessDeniedException", "User is not authorized to perform: lambda:GetPolicy")
-			return true
+}
+
+// A permission that is lacking is a fact; anything else that keeps an alias from being read is an error.
+func TestUnread(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	refuse := func(suffix string, status int, code string) {
+		l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, suffix) {
+				awsError(w, status, code, "no")
+				return true
+			}
+			return false
+		})
+	}
+	for suffix, operation := range map[string]string{
+		"/policy": "GetPolicy", "/configuration": "GetFunctionConfiguration", "/aliases/prod": "GetAlias", "/provisioned-concurrency": "GetProvisionedConcurrencyConfig",
+	} {
+		refuse(suffix, 403, "AccessDeniedException")
+		target, err := l.Resolve(t.Context(), l.ref)
+		if err != nil {
+			t.Errorf("%s: %v", operation, err)
+			continue
 		}
-		return false
-	})
-	target, err := l.Resolve(ctx, l.ref)
-	if err != nil || len(target.Problems) > 0 || len(target.Warnings) != 1 || !strings.Contains(target.Warnings[0], "AccessDeniedException") {
-		t.Errorf("%+v %v", target, err)
+		want := []stage.Unread{{Operation: operation, Why: operation + ": AccessDeniedException: no", Denied: true}}
+		if diff := cmp.Diff(want, target.Baseline.Unread); diff != "" {
+			t.Errorf("%s: %s", operation, diff)
+		}
+	}
+	refuse("/policy", 400, "ServiceException")
+	if target, err := l.Resolve(t.Context(), l.ref); err != nil || target.Baseline.NotRead("GetPolicy") == nil || target.Baseline.NotRead("GetPolicy").Denied {
+		t.Errorf("%+v %v", target.Baseline, err)
+	}
+	refuse("/aliases/prod", 400, "ServiceException")
+	if _, err := l.Resolve(t.Context(), l.ref); err == nil || !strings.Contains(err.Error(), "resolve GET /products on prod: baseline: alias prod of getProducts: GetAlias: ServiceException: no") {
+		t.Error(err)
+	}
+}
+
+// All that is to be known of a target is asked for in few requests, none twice.
+func TestReadsOfATarget(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.proxy.forget()
+	if _, err := l.Foresee(t.Context(), l.ref, 50, map[string]string{"lambdaAlias": "staging"}); err != nil {
+		t.Fatal(err)
+	}
+	if calls := l.proxy.calls.Load(); calls > 10 { // stage, resources; for each side alias, policy, configuration, provisioned concurrency
+		t.Errorf("%d requests: %q", calls, l.proxy.log)
 	}
 }
 

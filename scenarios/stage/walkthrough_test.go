@@ -28,7 +28,7 @@ func TestWalkthrough(t *testing.T) {
 		if target.BaselineVersion != c.version || target.BaselineAlias != c.stage || target.Function != "getProducts" {
 			t.Errorf("%s resolves to %+v", c.stage, target)
 		}
-		if target.CanaryVersion != "" || target.CanaryAlias != "" || target.Share != 0 || len(target.Problems) > 0 || len(target.Warnings) > 0 {
+		if target.CanaryVersion != "" || target.CanaryAlias != "" || target.Share != 0 || target.Canary != nil || target.Baseline.Invocable != stage.Yes || len(target.Baseline.Unread) > 0 {
 			t.Errorf("%s has no canary, but %+v", c.stage, target)
 		}
 		if got := l.answers(c.stage, 20); got[c.version] != 20 {
@@ -62,7 +62,7 @@ func TestWalkthrough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if target.BaselineVersion != "1" || target.CanaryVersion != "2" || target.CanaryAlias != "staging" || target.Share != 0.5 || len(target.Problems) > 0 {
+	if target.BaselineVersion != "1" || target.CanaryVersion != "2" || target.CanaryAlias != "staging" || target.Share != 0.5 || target.Canary.Invocable != stage.Yes {
 		t.Errorf("target %+v", target)
 	}
 	if got := l.answers("prod", 200); got["1"] < 50 || got["2"] < 50 || got["1"]+got["2"] != 200 {
