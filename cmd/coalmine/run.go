@@ -124,15 +124,16 @@ func (p *play) tell(ctx context.Context, w world, client *stage.Client, s scenar
 		return err
 	}
 	fmt.Fprintln(w.stderr, client.Where(ref))
+	j, err := client.OpenJournal(journal, ref) // first: what an interrupted run left is not what is to be judged
+	if err != nil {
+		return err
+	}
+	defer j.Close()
 	ready, err := s.Prepare(ctx, client, ref, "coalmine/"+version, unique())
 	if err != nil {
 		return err
 	}
-	control := ready.Story.Control
-	if control.Journal, err = client.OpenJournal(journal, ref); err != nil {
-		return err
-	}
-	defer control.Journal.Close()
+	ready.Story.Control.Journal = j
 	_, err = w.tell(ctx, ready, &p.output, s.Expect)
 	return err
 }

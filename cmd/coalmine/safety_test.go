@@ -161,40 +161,57 @@ func TestInterrupt(t *testing.T) {
 	s.asBefore(t)
 }
 
-// A killed run leaves a canary behind, and a journal from which recover restores the stage.
+// Killed after each of its changes in turn, the change made and not yet answered, run leaves a stage that recover makes what
+// it was. (Every single call of the control plane, and the other ways to break off, are tried in scenarios/stage.)
 func TestKill(t *testing.T) {
-	s := newSystem(t, emulator.Faults{Seed: 1})
+	if testing.Short() {
+		t.Skip("sends load for some seconds")
+	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed := exec.Command(self, "run", scenario(t), "--out", "none")
-	killed.Env = append(os.Environ(), "COALMINE_TEST_MAIN=1")
-	for key, value := range s.env {
-		killed.Env = append(killed.Env, key+"="+value)
-	}
-	if err := killed.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s.canaried(t)
-	killed.Process.Kill()
-	var status *exec.ExitError
-	if err := killed.Wait(); !errors.As(err, &status) || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Fatalf("the run ended by itself: %v", err)
-	}
-	if s.read(t).Canary == nil {
-		t.Fatal("the killed run left no canary: nothing is tested")
-	}
-	if code, _, stderr := coalmine(t, t.Context(), s.env, "run", scenario(t), "--out", "none"); code != exitUsage || !strings.Contains(stderr, "recover") && !strings.Contains(stderr, "has a canary already") {
-		t.Errorf("a run on the stage left behind: exit %d %s", code, stderr)
-	}
-	code, stdout, stderr := coalmine(t, t.Context(), s.env, "canary", "recover")
-	if code != 0 || stdout == "" {
-		t.Errorf("recover: exit %d %s %s", code, stdout, stderr)
-	}
-	s.asBefore(t)
-	if code, stdout, _ := coalmine(t, t.Context(), s.env, "canary", "recover"); code != 0 || !strings.Contains(stdout, "nothing is unfinished") {
-		t.Errorf("recover again: exit %d %s", code, stdout)
+	for at, change := range []string{"create", "make a deployment", "deploy", "promote", "remove the settings"} {
+		t.Run(change, func(t *testing.T) {
+			s := newSystem(t, emulator.Faults{Seed: 1})
+			killed := exec.Command(self, "run", quick(t), "--out", "none")
+			var changes atomic.Int32
+			through := s.server.URL()
+			s.through(t, func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				if r.Method == http.MethodGet || !strings.HasPrefix(r.URL.Path, "/restapis/") || changes.Add(1) <= int32(at) {
+					return false
+				}
+				r.URL.Scheme, r.URL.Host, r.RequestURI = "http", strings.TrimPrefix(through, "http://"), ""
+				if answer, err := http.DefaultClient.Do(r); err == nil {
+					answer.Body.Close()
+				}
+				killed.Process.Kill()
+				return true
+			})
+			killed.Env = append(os.Environ(), "COALMINE_TEST_MAIN=1")
+			for key, value := range s.env {
+				killed.Env = append(killed.Env, key+"="+value)
+			}
+			var status *exec.ExitError
+			if err := killed.Run(); !errors.As(err, &status) || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+				t.Fatalf("the run ended by itself: %v", err)
+			}
+			changes.Store(-1000) // from now on nothing is killed
+			if len(s.read(t).Differs(s.before)) == 0 {
+				t.Fatal("the killed run left the stage as it was: nothing is tested")
+			}
+			if code, _, stderr := coalmine(t, t.Context(), s.env, "run", quick(t), "--out", "none"); code != exitUsage || !strings.Contains(stderr, "coalmine canary recover") {
+				t.Errorf("a run on the stage left behind: exit %d %s", code, stderr)
+			}
+			code, stdout, stderr := coalmine(t, t.Context(), s.env, "canary", "recover")
+			if code != 0 || stdout == "" {
+				t.Errorf("recover: exit %d %s %s", code, stdout, stderr)
+			}
+			s.asBefore(t)
+			if code, stdout, _ := coalmine(t, t.Context(), s.env, "canary", "recover"); code != 0 || !strings.Contains(stdout, "nothing is unfinished") {
+				t.Errorf("recover again: exit %d %s", code, stdout)
+			}
+		})
 	}
 }
 
