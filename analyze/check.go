@@ -66,6 +66,44 @@ type reading struct {
 	weight     float64 // in the FAIL rule; 0 of a guard
 }
 
+// weigh gives each reading its weight in a whole set of checks, of which each group has so many members.
+func weigh(readings []reading, members [groups]int) {
+	w := weights(members)
+	for i, r := range readings {
+		g := r.check.group()
+		readings[i].weight = w[g] / float64(max(members[g], 1))
+	}
+}
+
+// explain is the check with its numbers, outcome as given.
+func (r reading) explain(e *evidence, o Outcome, p Policy) Check {
+	c := r.check.explain(e, o, r)
+	c.Name, c.Outcome, c.Guard = r.check.name(), o, r.check.group() <= interference
+	c.Evidence, c.Needed = sixDigits(times(r.pass)), 1/p.Alpha
+	if o == Fail || !r.check.passes() {
+		c.Evidence, c.Needed = sixDigits(times(r.fail)), 1/p.Beta
+		if r.weight > 0 {
+			c.Needed /= r.weight
+		}
+	}
+	return c
+}
+
+// outcome is what the check says on its own, or as the culprit of a reject.
+func (r reading) outcome(p Policy, c Conclusion) Outcome {
+	toFail := -math.Log(p.Beta)
+	if r.weight > 0 {
+		toFail -= math.Log(r.weight)
+	}
+	switch {
+	case r.fail >= toFail, c.Verdict == Reject && r.check.name() == c.Culprit:
+		return Fail
+	case r.check.passes() && r.pass >= -math.Log(p.Alpha), !r.check.passes() && c.Verdict == Promote:
+		return Pass
+	}
+	return Undecided
+}
+
 // failing is the log of the weighted mean, and the reading that carries most of it. A check that has not begun stands at
 // 1 to 1. Without latency, the latency checks stand at 0 to 1: they keep their weight and carry nothing.
 func failing(readings []reading, latency bool) (logE float64, culprit reading) {

@@ -26,6 +26,7 @@ type clean struct {
 	until   time.Duration // stragglers before that start the count again, later ones fail
 	healthy bool          // errors and latency of the expected version are judged, too
 	fewest  uint64        // hits wanted in any case
+	whole   bool          // a pass is not the end: what comes after it may still fail
 
 	totals
 	run     int // of answers without a straggler, 1 for the first
@@ -36,6 +37,8 @@ type clean struct {
 	since   int64                 // the window this run begins with
 	outcome Outcome
 	why     string
+	breaker breaker
+	tripped string // why the breaker stopped the load
 }
 
 func newClean(p Policy, l sequential.Levels, expect, absent string, until time.Duration) (*clean, error) {
@@ -43,7 +46,7 @@ func newClean(p Policy, l sequential.Levels, expect, absent string, until time.D
 	if err != nil {
 		return nil, err
 	}
-	c := &clean{policy: p, expect: expect, absent: absent, until: until, errors: bound} // until > 0: it may begin anew
+	c := &clean{policy: p, expect: expect, absent: absent, until: until, errors: bound, breaker: breaker{policy: p.Breaker}} // until > 0: it may begin anew
 	return c, c.restart(0)
 }
 
@@ -51,6 +54,7 @@ func newClean(p Policy, l sequential.Levels, expect, absent string, until time.D
 func (c *clean) restart(since int64) (err error) {
 	c.run++
 	c.since = since
+	c.outcome = Undecided
 	c.current = struct{ k, n uint64 }{}
 	alpha := c.policy.Alpha
 	if c.until > 0 {
@@ -74,7 +78,7 @@ func (c *clean) add(w *attack.Window) {
 	for _, l := range w.Late {
 		c.totals.late(l.Answers)
 	}
-	if c.outcome != Undecided {
+	if c.outcome == Fail || c.outcome == Pass && !c.whole {
 		return
 	}
 	for _, l := range w.Late {
@@ -93,6 +97,11 @@ func (c *clean) add(w *attack.Window) {
 	}
 	if c.count(w.Answers, w.Index, w.Index) {
 		c.decide()
+	}
+	if c.outcome == Undecided && !c.whole && w.End() > c.until { // until then a version that is on its way out may still fail
+		if c.tripped = c.breaker.add(w); c.tripped != "" {
+			c.outcome, c.why = Fail, "the circuit breaker stopped the load: "+c.tripped+"."
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ func TestBefore(t *testing.T) {
 		}, analyze.Undecided, "load generator was late", 60_000},
 		{"failing", func(c *simulated.Canary) { c.Baseline.Errors = 0.05 }, nil, analyze.Fail, "errors, allowed 1.00 %", 2500},
 		{"another version", func(c *simulated.Canary) { c.Baseline.Name = "3" }, nil, analyze.Fail, "version 3", 200},
-		{"nobody", func(c *simulated.Canary) { c.Baseline.Hang = 1 }, nil, analyze.Fail, "of 200 answers are errors", 60_000},
+		{"nobody", func(c *simulated.Canary) { c.Baseline.Hang = 1 }, nil, analyze.Fail, "100.0 % of 100 answers in 2s were errors", 60_000},
 		{"no version", func(c *simulated.Canary) { c.Baseline.Anonymous = 0.02 }, nil, analyze.Fail, "errors", 60_000},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

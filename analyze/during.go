@@ -28,15 +28,16 @@ type during struct {
 	split   *splitCheck // nil until judging starts
 	checks  []check
 	breaker breaker
+	tripped string      // why the breaker stopped the load
 	seconds seconds     // of the judged part
 	past    checkpoints // of the judged part
 	unlike  string      // why its last half does not pass though the whole does
 
-	changes, jumps []string // events that put the measurement in doubt
-	missing        int64    // windows
-	conclusion     Conclusion
-	done           bool
-	last           []reading
+	incidents
+	known      attack.Histogram // the baseline's response times that no check counts
+	conclusion Conclusion
+	done       bool
+	last       []reading
 }
 
 func newDuring(p Policy, t Target, l sequential.Levels, before *totals, begin, timeout time.Duration) (*during, error) {
@@ -45,8 +46,7 @@ func newDuring(p Policy, t Target, l sequential.Levels, before *totals, begin, t
 	if err != nil {
 		return nil, err
 	}
-	// Nothing comes later than a client timeout after it was sent; a second more for what waited for a connection.
-	horizon := int((timeout+time.Second)/attack.WindowLength) + 1
+	horizon := stageHorizon(timeout)
 	stage, err := sequential.NewStageErrors(float64(p.Errors.Max), l, horizon)
 	if err != nil {
 		return nil, err
@@ -98,8 +98,9 @@ func (d *during) add(w *attack.Window) {
 		e := d.evidence()
 		d.past.add(d.judged.hits, &e)
 	}
-	if tripped := d.breaker.add(w); !d.look(w.End()) && tripped != "" {
-		d.conclude(w.End(), Inconclusive, "the circuit breaker stopped the load: "+tripped)
+	d.tripped = d.breaker.add(w)
+	if !d.look(w.End()) && d.tripped != "" {
+		d.conclude(w.End(), Inconclusive, "the circuit breaker stopped the load: "+d.tripped)
 	}
 }
 
@@ -165,7 +166,7 @@ func (d *during) arm() {
 		e := d.before.evidence(t.Baseline, "")
 		known, rate = e.baseline.response, &sequential.Rate{K: e.baseline.errors, N: e.baseline.hits}
 	}
-	d.seconds.slowFrom = known.Quantile(0.95)
+	d.known, d.seconds.slowFrom = known, known.Quantile(0.95)
 	bound, problem := sequential.NewBound(float64(p.Errors.Max), d.levels)
 	for _, canary := range []bool{false, true} {
 		keep(armErrors{test: bound, needed: -math.Log(p.Alpha), limit: float64(p.Errors.Max), version: d.version(canary), canary: canary}, problem)
@@ -237,11 +238,7 @@ func (d *during) weigh(readings []reading) {
 	if d.before != nil {
 		members[stageAgainstBefore] = 1
 	}
-	w := weights(members)
-	for i, r := range readings {
-		g := r.check.group()
-		readings[i].weight = w[g] / float64(max(members[g], 1))
-	}
+	weigh(readings, members)
 }
 
 // look decides if it can, failure first.
@@ -482,31 +479,12 @@ func roundUp(x float64) uint64 {
 // explain is the check with its numbers, outcome as given.
 func (d *during) explain(r reading, o Outcome) Check {
 	e := d.evidence()
-	c := r.check.explain(&e, o, r)
-	c.Name, c.Outcome, c.Guard = r.check.name(), o, r.check.group() <= interference
-	c.Evidence, c.Needed = sixDigits(times(r.pass)), 1/d.policy.Alpha
-	if o == Fail || !r.check.passes() {
-		c.Evidence, c.Needed = sixDigits(times(r.fail)), 1/d.policy.Beta
-		if r.weight > 0 {
-			c.Needed /= r.weight
-		}
-	}
-	return c
+	return r.explain(&e, o, d.policy)
 }
 
 // outcome is what one check says on its own, or as the culprit of a reject.
 func (d *during) outcome(r reading) Outcome {
-	toFail := -math.Log(d.policy.Beta)
-	if r.weight > 0 {
-		toFail -= math.Log(r.weight)
-	}
-	switch {
-	case r.fail >= toFail, d.conclusion.Verdict == Reject && r.check.name() == d.conclusion.Culprit:
-		return Fail
-	case r.check.passes() && r.pass >= -math.Log(d.policy.Alpha), !r.check.passes() && d.conclusion.Verdict == Promote:
-		return Pass
-	}
-	return Undecided
+	return r.outcome(d.policy, d.conclusion)
 }
 
 // warnings say where the evidence is weaker than the numbers look.

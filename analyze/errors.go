@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"coalmine/analyze/sequential"
 	"coalmine/attack"
@@ -162,6 +163,12 @@ type wholeStage struct {
 	newest  int64 // window
 	k, n    uint64
 	by      map[string]uint64 // of k, those that name a version
+}
+
+// stageHorizon is how many windows may still be amended: nothing comes later than a client timeout after it was sent, and
+// a second more for what waited for a connection.
+func stageHorizon(timeout time.Duration) int {
+	return int((timeout+time.Second)/attack.WindowLength) + 1
 }
 
 // serverErrors are what the stage owes, whoever failed: not what is the client's fault, or its credentials' or rate's.

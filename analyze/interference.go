@@ -16,8 +16,13 @@ import (
 type rise []sequential.Difference
 
 func newRise(margin float64, l sequential.Levels) (rise, error) {
+	return aimed(margin, l, 0.5, 0.8, 0.95)
+}
+
+// aimed has a test for each of these shares that the time after may have of all hits.
+func aimed(margin float64, l sequential.Levels, after ...float64) (rise, error) {
 	var tests rise
-	for _, after := range []float64{0.5, 0.8, 0.95} { // share of all hits
+	for _, after := range after {
 		test, err := sequential.NewDifference(after, margin, nil, l) // the before phase is data here, and aims nothing
 		if err != nil {
 			return nil, err
@@ -28,11 +33,19 @@ func newRise(margin float64, l sequential.Levels) (rise, error) {
 }
 
 func (r rise) fail(k0, n0, k1, n1 uint64) float64 {
-	logs, weights := make([]float64, 0, 3), make([]float64, 0, 3)
+	logs, weights := make([]float64, 0, len(r)), make([]float64, 0, len(r))
 	for _, test := range r {
 		logs, weights = append(logs, test.Fail(k0, n0, k1, n1)), append(weights, 1)
 	}
 	return sequential.LogWeightedMean(logs, weights)
+}
+
+func (r rise) tempered(phi float64) rise {
+	out := make(rise, len(r))
+	for i, test := range r {
+		out[i] = test.Tempered(phi)
+	}
+	return out
 }
 
 // interferingErrors compares the baseline's errors.

@@ -6,6 +6,7 @@ package analyze
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ type Judge struct {
 
 	phases  []*phase
 	during  *during
+	bake    *bake
 	known   *totals // the tested stage before the canary
 	events  []Event
 	notes   []string
@@ -29,6 +31,7 @@ type Judge struct {
 	changed *time.Duration // first change asked for
 	acted   *time.Duration // promote or rollback done
 	action  string
+	spent   string // the limit on requests, once it is reached
 	newest  int64
 	end     End
 }
@@ -40,6 +43,7 @@ type phase struct {
 	totals                     // of all its windows
 	clean               *clean // before and after
 	during              *during
+	bake                *bake
 }
 
 // NewJudge judges by the header's policy; without one it only counts. The policy must be valid.
@@ -80,13 +84,15 @@ func (j *Judge) Note(e Event) {
 			j.during.deployed(e.At)
 		}
 	case StageChanged:
-		if d := j.measuring(); d != nil {
-			d.changes = append(d.changes, e.Detail["what"])
+		if i := j.measuring(); i != nil {
+			i.changes = append(i.changes, e.Detail["what"])
 		}
 	case ClockJump:
-		if d := j.measuring(); d != nil {
-			d.jumps = append(d.jumps, e.Detail["by"])
+		if i := j.measuring(); i != nil {
+			i.jumps = append(i.jumps, e.Detail["by"])
 		}
+	case RequestsSpent:
+		j.spent = e.Detail["limit"]
 	case PromoteEnd, RollbackEnd:
 		if e.Detail["error"] == "" {
 			j.acted = &at
@@ -97,10 +103,15 @@ func (j *Judge) Note(e Event) {
 	}
 }
 
-// measuring is the during phase while it goes on and has no verdict: what happens later puts none in doubt.
-func (j *Judge) measuring() *during {
-	if p := j.now(); p != nil && p.during != nil && !p.during.done {
-		return p.during
+// measuring keeps what happens beside a during phase or a bake that has no verdict yet: what happens later puts none in
+// doubt.
+func (j *Judge) measuring() *incidents {
+	switch p := j.now(); {
+	case p == nil:
+	case p.during != nil && !p.during.done:
+		return &p.during.incidents
+	case p.bake != nil && !p.bake.done:
+		return &p.bake.incidents
 	}
 	return nil
 }
@@ -128,8 +139,22 @@ func (j *Judge) begin(e Event) {
 			break // by another policy than the run's the way was not free
 		}
 		p.totals.bare = true // the during phase keeps its own
-		p.during, err = newDuring(j.policy, j.header.Target, j.levels, j.known, e.At, j.header.Plan.Timeout)
+		policy, levels := j.share(1 - bakeShare)
+		p.during, err = newDuring(policy, j.header.Target, levels, j.known, e.At, j.header.Plan.Timeout)
 		j.during = p.during
+	case Bake:
+		if j.bake != nil {
+			err = fmt.Errorf("it comes again, and a second attempt would err more often than the policy allows")
+			break
+		}
+		if j.during == nil || j.during.conclusion.Verdict != Promote {
+			break // by another policy than the run's there was nothing to bake
+		}
+		policy, levels := j.share(bakeShare)
+		levels.Budget = max(1, uint64(math.Ceil(j.header.Plan.Rate*j.header.Plan.Bake.Seconds())))
+		if p.bake, err = newBake(policy, levels, j.header, j.during, e.At); err == nil {
+			j.bake = p.bake
+		}
 	case After:
 		if p.clean, err = newClean(j.policy, j.levels, p.expect, e.Detail["absent"], e.At+time.Duration(j.policy.Settle)); err == nil {
 			p.clean.healthy = p.expect == j.header.Target.Canary
@@ -168,6 +193,9 @@ func (j *Judge) leave(at time.Duration) {
 		if p.during != nil {
 			p.during.deadline()
 		}
+		if p.bake != nil {
+			p.bake.deadline()
+		}
 	}
 }
 
@@ -187,8 +215,8 @@ func (j *Judge) Add(w attack.Window) {
 		}
 		return
 	}
-	if gap := w.Index - j.newest - 1; gap > 0 && p.windows > 0 && p.during != nil {
-		p.during.missing += gap // a load has no gaps: somebody cut them out
+	if gap := w.Index - j.newest - 1; gap > 0 && p.windows > 0 && j.measuring() != nil {
+		j.measuring().missing += gap // a load has no gaps: somebody cut them out
 	}
 	j.newest = w.Index
 	p.totals.add(&w)
@@ -201,6 +229,8 @@ func (j *Judge) Add(w attack.Window) {
 		p.clean.add(&w)
 	case p.during != nil:
 		p.during.add(&w)
+	case p.bake != nil:
+		p.bake.add(&w)
 	}
 }
 
@@ -213,6 +243,8 @@ func (j *Judge) Settled() bool {
 		return p.clean.outcome != Undecided
 	case p.during != nil:
 		return p.during.done
+	case p.bake != nil:
+		return p.bake.done
 	}
 	return false
 }
@@ -224,17 +256,40 @@ func (j *Judge) Outcome() Outcome {
 	case p.clean != nil:
 		return p.clean.outcome
 	case p.during != nil:
-		return map[Verdict]Outcome{Promote: Pass, Reject: Fail}[p.during.conclusion.Verdict]
+		return outcomeOf[p.during.conclusion.Verdict]
+	case p.bake != nil:
+		return outcomeOf[p.bake.conclusion.Verdict]
 	}
 	return Undecided
 }
 
+var outcomeOf = map[Verdict]Outcome{Promote: Pass, Reject: Fail}
+
 // Verdict is the release's. It is Inconclusive until the evidence says otherwise.
 func (j *Judge) Verdict() Verdict {
-	if j.during == nil {
+	switch {
+	case j.during == nil:
+		return Inconclusive
+	case j.during.conclusion.Verdict != Promote || j.header.Plan.Bake == 0:
+		return j.during.conclusion.Verdict
+	case j.bake == nil:
 		return Inconclusive
 	}
-	return j.during.conclusion.Verdict
+	return j.bake.conclusion.Verdict
+}
+
+// Tripped says why the circuit breaker stopped the present phase's load, "" if it did not.
+func (j *Judge) Tripped() string {
+	switch p := j.now(); {
+	case p == nil:
+	case p.clean != nil:
+		return p.clean.tripped
+	case p.during != nil:
+		return p.during.tripped
+	case p.bake != nil:
+		return p.bake.tripped
+	}
+	return ""
 }
 
 // Patience is how long after its end a window waits for its last answers (statistics.md 2.3b), before what is missing
@@ -272,20 +327,32 @@ func (j *Judge) Conclude() Conclusion {
 		if !j.during.done {
 			c.Sentence = "INCONCLUSIVE: the run ended before a verdict."
 		}
+		if c.Verdict == Promote && j.header.Plan.Bake > 0 {
+			c = j.baked(c)
+		}
 	} else if failed := j.failedBefore(); failed != nil {
 		c.At = failed.end
-		c.Void = []string{sentence("stage %s before the canary: %s", failed.stage, failed.clean.why)}
+		why := failed.clean.why
 		if failed.clean.outcome == Undecided {
-			c.Void = []string{sentence("stage %s before the canary: %s", failed.stage, failed.clean.undecided())}
+			why = failed.clean.undecided()
 		}
-		c.Sentence = "INCONCLUSIVE: " + strings.TrimSuffix(c.Void[0], ".") + "."
+		why = sentence("stage %s before the canary: %s", failed.stage, why)
+		c.Sentence = "INCONCLUSIVE: " + unstopped(why) + "."
+		if failed.clean.outcome == Fail || j.spent == "" { // too few because no more were allowed is no fault of the stage's
+			c.Void = []string{why}
+		}
 	}
 	if how, broken := endedBy[j.end.Reason]; broken {
 		c.Sentence = strings.Replace(c.Sentence, "at the deadline", how, 1)
+	} else if j.spent != "" && c.Verdict == Inconclusive && len(c.Void) == 0 {
+		how := "at the limit of " + j.spent + " requests"
+		if c.Sentence = strings.Replace(c.Sentence, "at the deadline", how, 1); !strings.Contains(c.Sentence, how) {
+			c.Sentence = strings.Replace(c.Sentence, "INCONCLUSIVE", "INCONCLUSIVE "+how, 1)
+		}
 	}
 	for _, p := range j.phases {
 		c.Requests += p.hits
-		if p.during != nil {
+		if p.bake != nil || p.during != nil && j.bake == nil {
 			break
 		}
 	}
@@ -324,6 +391,9 @@ func (j *Judge) Analysis() Analysis {
 		a.Checks = j.during.report()
 		a.Notes = append(a.Notes, j.during.warnings()...)
 	}
+	if j.bake != nil {
+		a.Checks = append(a.Checks, j.bake.report()...)
+	}
 	for _, p := range j.phases {
 		a.Phases = append(a.Phases, j.phaseReport(p))
 		if kind, _, _ := strings.Cut(p.name, "/"); kind == After && p.clean != nil {
@@ -350,11 +420,13 @@ func (j *Judge) phaseReport(p *phase) Phase {
 			out.Sentence = capital(p.clean.undecided()) + "."
 		}
 	case p.during != nil:
-		out.Outcome = map[Verdict]Outcome{Promote: Pass, Reject: Fail}[p.during.conclusion.Verdict]
+		out.Outcome = outcomeOf[p.during.conclusion.Verdict]
 		if skipped := p.during.skipped.hits; skipped > 0 && shown == &p.during.judged {
 			out.Sentence = sentence("The first %s (%s) are not counted here: the change was on its way, and the versions were warming up.",
 				Short(p.during.judged.from-p.begin), plural(skipped, "answer", "answers"))
 		}
+	case p.bake != nil:
+		out.Outcome, out.Sentence = outcomeOf[p.bake.conclusion.Verdict], p.bake.conclusion.Sentence
 	}
 	return out
 }

@@ -53,12 +53,15 @@ type Plan struct {
 	Rate        float64       `json:"rate_per_s"` // 0: as fast as the connections allow
 	Connections int           `json:"connections"`
 	Timeout     time.Duration `json:"timeout_ns"`
+	Bake        time.Duration `json:"bake_ns,omitempty"`      // the canary at 100 %, judged, before it is promoted; 0: none
+	MaxHits     uint64        `json:"max_requests,omitempty"` // of all phases, and of what was asked before them; 0: no limit
 }
 
 // The kinds of phases. A phase of another stage than the tested one is "before/STAGE".
 const (
 	Before = "before"
 	During = "during"
+	Bake   = "bake" // the canary at 100 %, after the verdict of during and before it is promoted
 	After  = "after"
 	Attack = "attack" // traffic that nobody judges
 )
@@ -74,6 +77,9 @@ const (
 	StageChanged   = "stage.changed"
 	ClockJump      = "clock.jump"
 	BreakerTripped = "breaker"
+	PercentSet     = "percent.set"     // percent: of the canary from now on; error: it could not be set
+	RequestsSpent  = "requests.spent"  // limit: no more requests may be sent
+	ControlTrouble = "control.trouble" // what: the stage could not be read, for a reason that will not pass
 	PromoteBegin   = "promote.begin"
 	PromoteEnd     = "promote.end"
 	RollbackBegin  = "rollback.begin"

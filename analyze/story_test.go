@@ -34,13 +34,16 @@ func begin(t *testing.T, p *analyze.Policy) *story {
 	return beginAt(t, p, 50)
 }
 
-func beginAt(t *testing.T, p *analyze.Policy, percent float64) *story {
+func beginAt(t *testing.T, p *analyze.Policy, percent float64, change ...func(*analyze.Header)) *story {
 	t.Helper()
 	s := &story{t: t}
 	s.out = analyze.NewWriter(&s.file)
 	h := analyze.Header{Format: analyze.Format, Tool: "test", Command: "run", Started: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Policy: p, Budget: 60_000,
 		Target: analyze.Target{Where: "NOT AWS", Method: "GET", URL: "http://127.0.0.1/products", Baseline: "1", Canary: "2", Percent: percent},
 		Plan:   analyze.Plan{Rate: 1000, Connections: 1000, Timeout: 10 * time.Second}}
+	for _, change := range change {
+		change(&h)
+	}
 	var err error
 	if s.judge, err = analyze.NewJudge(h); err != nil {
 		t.Fatal(err)

@@ -17,18 +17,29 @@ type doubt struct {
 // fewest hits from which shares of them say something about the measurement.
 const fewestValid = 200
 
+// incidents are what happened beside a measurement that puts it in doubt.
+type incidents struct {
+	changes, jumps []string
+	missing        int64 // windows
+}
+
+func (i *incidents) doubts() (found []doubt) {
+	for _, changed := range i.changes {
+		found = append(found, doubt{true, "stage changed under test: " + changed})
+	}
+	if i.missing > 0 {
+		found = append(found, doubt{false, sentence("evidence is missing: %s not in the run file", plural(uint64(i.missing), "window is", "windows are"))})
+	}
+	for _, jump := range i.jumps {
+		found = append(found, doubt{false, "the clock jumped: " + jump})
+	}
+	return found
+}
+
 // doubts looks for everything but the release that may explain what was seen.
 func (d *during) doubts() (found []doubt) {
 	t, v := &d.judged, d.policy.Validity
-	for _, changed := range d.changes {
-		found = append(found, doubt{true, "stage changed under test: " + changed})
-	}
-	if d.missing > 0 {
-		found = append(found, doubt{false, sentence("evidence is missing: %s not in the run file", plural(uint64(d.missing), "window is", "windows are"))})
-	}
-	for _, jump := range d.jumps {
-		found = append(found, doubt{false, "the clock jumped: " + jump})
-	}
+	found = d.incidents.doubts()
 	ours := hits(t.Answers, d.target.Canary)
 	both := ours + hits(t.Answers, d.target.Baseline)
 	if fail := d.sticky.Fail(t.turns.Switched, t.turns.Same, ours, both); times(fail) >= sequential.TurnsEvidence {
@@ -42,25 +53,40 @@ func (d *during) doubts() (found []doubt) {
 	if d.all.hits < fewestValid {
 		return found
 	}
-	share := func(k, n uint64) Percentage { return Percentage(float64(k) / float64(max(n, 1))) }
-	if k := classCount(d.all.Answers, attack.Throttled); share(k, d.all.hits) > v.Throttled {
-		found = append(found, doubt{true, sentence("the stage throttles: %s of %s answers are 429", Count(k), Count(d.all.hits))})
-	}
+	found = append(found, d.all.misunderstood(v)...)
 	anonymous, base, canary := d.refused()
-	if share(anonymous, d.all.hits) > v.Unrecognised || base > v.Unrecognised && canary > v.Unrecognised {
-		k := classCount(d.all.Answers, attack.Unauthorized, attack.Forbidden)
-		found = append(found, doubt{true, sentence("the stage refuses us: %s of %s answers are 401 or 403 (credentials, API key, WAF)", Count(k), Count(d.all.hits))})
-	}
-	if k, good := d.all.unrecognised(), d.all.successes(); share(k, good) > v.Unrecognised {
-		found = append(found, doubt{true, sentence("the classifier does not tell who answered: %s of %s good answers name no version", Count(k), Count(good))})
+	if share := Percentage(float64(anonymous) / float64(max(d.all.hits, 1))); share > v.Unrecognised || base > v.Unrecognised && canary > v.Unrecognised {
+		found = append(found, d.all.refusing())
 	}
 	if t.hits < fewestValid {
 		return found
 	}
+	return append(found, t.generator(v)...)
+}
+
+// misunderstood are the doubts whether the answers are those of the stage under test at all.
+func (t *totals) misunderstood(v ValidityPolicy) (found []doubt) {
+	share := func(k, n uint64) Percentage { return Percentage(float64(k) / float64(max(n, 1))) }
+	if k := classCount(t.Answers, attack.Throttled); share(k, t.hits) > v.Throttled {
+		found = append(found, doubt{true, sentence("the stage throttles: %s of %s answers are 429", Count(k), Count(t.hits))})
+	}
+	if k, good := t.unrecognised(), t.successes(); share(k, good) > v.Unrecognised {
+		found = append(found, doubt{true, sentence("the classifier does not tell who answered: %s of %s good answers name no version", Count(k), Count(good))})
+	}
+	return found
+}
+
+func (t *totals) refusing() doubt {
+	k := classCount(t.Answers, attack.Unauthorized, attack.Forbidden)
+	return doubt{true, sentence("the stage refuses us: %s of %s answers are 401 or 403 (credentials, API key, WAF)", Count(k), Count(t.hits))}
+}
+
+// generator are the doubts whether the load went out as it was planned.
+func (t *totals) generator(v ValidityPolicy) (found []doubt) {
 	if why := t.generatorLate(v); why != "" {
 		found = append(found, doubt{false, why})
 	}
-	if short := t.due - min(t.sent, t.due); share(short, t.due) > v.Short && t.blocked.Total() < short {
+	if short := t.due - min(t.sent, t.due); Percentage(float64(short)/float64(max(t.due, 1))) > v.Short && t.blocked.Total() < short {
 		found = append(found, doubt{false, sentence("the load generator fell short: %s of %s due requests were sent", Count(t.sent), Count(t.due))})
 	}
 	return found
