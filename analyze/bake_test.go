@@ -63,7 +63,9 @@ func TestBake(t *testing.T) {
 				answer(w, "3", 1)
 			}
 		}, analyze.Reject, "bake version", "version 3", false, 5 * time.Second},
-		{"stage changed", nil, func(s *story, w *attack.Window) { s.note(analyze.StageChanged, analyze.Bake, "what", "percent 100 -> 10") },
+		{"stage changed", nil, func(s *story, w *attack.Window) {
+			s.note(analyze.StageChanged, analyze.Bake, "what", "percent 100 -> 10")
+		},
 			analyze.Inconclusive, "", "stage changed under test: percent 100 -> 10", true, time.Second},
 		{"throttled", nil, func(_ *story, w *attack.Window) { becomes(w, "429", attack.Throttled, 50) }, analyze.Inconclusive, "", "throttles", true, 2 * time.Second},
 		{"dead at once", func(c *simulated.Canary) { c.Canary.Errors = 1 }, nil, analyze.Reject, "", "", false, time.Second},
@@ -181,7 +183,9 @@ func TestBakeRates(t *testing.T) {
 			if testing.Short() {
 				n = max(n/5, 10)
 			}
-			got := fatesOfBakes(t, n, func(p *analyze.Policy) { p.Latency.Max = map[analyze.Quantile]analyze.Duration{0.99: analyze.Duration(200 * time.Millisecond)} }, tc.canary)
+			got := fatesOfBakes(t, n, func(p *analyze.Policy) {
+				p.Latency.Max = map[analyze.Quantile]analyze.Duration{0.99: analyze.Duration(200 * time.Millisecond)}
+			}, tc.canary)
 			reached := got[analyze.Promote] + got[analyze.Reject] + got[analyze.Inconclusive]
 			t.Logf("%d of %d came to their bake: %v", reached, n, got)
 			if reached < n/2 {
