@@ -106,12 +106,20 @@ func (c *control) updateRestAPI(in *call) (answer, error) {
 		case "replace /description":
 			changed.Description = op.Value
 		case "replace /disableExecuteApiEndpoint":
-			changed.NoExecute = op.Value == "true"
+			if changed.NoExecute, err = op.boolean(); err != nil {
+				return answer{}, err
+			}
 		default:
 			return answer{}, badRequest("Invalid patch path %s", op.Path)
 		}
 	}
+	reopened := api.NoExecute != changed.NoExecute
 	*api = changed
+	if reopened { // at once; AWS was seen to wait for the stage's next deployment, so code must count on neither
+		for _, st := range api.stages {
+			c.publish(api, st)
+		}
+	}
 	return ok(api)
 }
 
@@ -135,9 +143,10 @@ func (c *control) api(in *call) (*restAPI, error) {
 }
 
 func (c *control) getAccount(*call) (answer, error) {
+	rate, burst := c.plane.faults.Load().Gateway.accountLimits()
 	return ok(map[string]any{
 		"apiKeyVersion":    "4",
 		"features":         []string{"UsagePlans"},
-		"throttleSettings": map[string]any{"burstLimit": 5000, "rateLimit": decimal(10000)},
+		"throttleSettings": map[string]any{"burstLimit": burst, "rateLimit": decimal(rate)},
 	})
 }

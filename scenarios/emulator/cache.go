@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	cacheTTL     = 300 * time.Second // API Gateway's default
+	cacheTTL     = 300 * time.Second // the default of API Gateway, and what Gateway.Cache does
 	cacheEntries = 1000
 )
 
@@ -33,10 +33,10 @@ func (c *cache) get(k cacheKey) (reply, bool) {
 	return e.reply, found && elapsed() < e.until
 }
 
-func (c *cache) put(k cacheKey, r reply) {
+func (c *cache) put(k cacheKey, r reply, ttl time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.entries) < cacheEntries {
-		c.entries[k] = cacheEntry{r, elapsed() + cacheTTL}
+	if _, found := c.entries[k]; found || len(c.entries) < cacheEntries {
+		c.entries[k] = cacheEntry{r, elapsed() + ttl}
 	}
 }

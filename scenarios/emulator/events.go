@@ -52,9 +52,13 @@ type Identity struct {
 func (x *exchange) event(r *http.Request, to target, a *arm, route *route, parameters map[string]string, body []byte) Event {
 	at := time.Now().UTC()
 	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
+	shown, full := to.path, "/"+to.key.stage+to.path
+	if to.custom { // both are what the client asked for
+		shown, full = to.asked, to.asked
+	}
 	e := Event{
 		Resource:          route.path,
-		Path:              to.path,
+		Path:              shown,
 		HTTPMethod:        r.Method,
 		Headers:           make(map[string]string, len(r.Header)+1),
 		MultiValueHeaders: r.Header,
@@ -66,7 +70,7 @@ func (x *exchange) event(r *http.Request, to target, a *arm, route *route, param
 			HTTPMethod:        r.Method,
 			ExtendedRequestID: x.extendedID,
 			RequestTime:       at.Format("02/Jan/2006:15:04:05 -0700"),
-			Path:              "/" + to.key.stage + to.path,
+			Path:              full,
 			AccountID:         account,
 			Protocol:          "HTTP/1.1",
 			Stage:             a.stage,

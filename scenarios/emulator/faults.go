@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -34,6 +35,8 @@ type Gateway struct {
 	Percent      *float64 `yaml:"percent"`       // canary percent that is applied, 0 to 100, whatever the stage says; nil: the stage's
 	IgnoreCanary bool     `yaml:"ignore-canary"` // everything goes to the stage's own release
 	Throttle     Rate     `yaml:"throttle"`      // requests allowed by a token bucket that holds half a second's worth; the rest gets 429; 0: no limit
+	AccountRate  Rate     `yaml:"account-rate"`  // the account's limit, all APIs together, as GetAccount reports it; 0: 10000/s
+	AccountBurst int      `yaml:"account-burst"` // requests that the account's bucket holds; 0: half a second's worth
 	Cache        bool     `yaml:"cache"`         // answers to GET are kept for 300 s per deployment: both releases share one while they share a deployment
 	Deny         []string `yaml:"deny"`          // aliases whose permission is missing in effect
 	Stray        Stray    `yaml:"stray"`
@@ -182,6 +185,12 @@ func (g Gateway) validate() error {
 	if err := g.Throttle.validate(); err != nil {
 		return fmt.Errorf("throttle: %w", err)
 	}
+	if err := g.AccountRate.validate(); err != nil {
+		return fmt.Errorf("account-rate: %w", err)
+	}
+	if g.AccountBurst < 0 {
+		return fmt.Errorf("account-burst: %d is negative", g.AccountBurst)
+	}
 	for i, alias := range g.Deny {
 		if alias == "" {
 			return fmt.Errorf("deny[%d]: want an alias, such as staging", i)
@@ -194,6 +203,19 @@ func (g Gateway) validate() error {
 		return fmt.Errorf(`stray.version: %q is no function version, such as "3"`, g.Stray.Version)
 	}
 	return nil
+}
+
+const (
+	accountRate  = 10000 // requests per second, in most regions
+	accountBurst = 5000
+)
+
+func (g Gateway) accountLimits() (rate Rate, burst int) {
+	rate, burst = cmp.Or(g.AccountRate, accountRate), g.AccountBurst
+	if burst == 0 {
+		burst = max(int(rate/2), 1)
+	}
+	return rate, burst
 }
 
 func (c Control) validate() error {

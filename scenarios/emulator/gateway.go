@@ -14,8 +14,17 @@ const maxPayload = 10 << 20
 
 // target is where a request to an API is going.
 type target struct {
-	key  stageKey
-	path string // below the stage, with its slash
+	key    stageKey
+	path   string // below the stage, with its slash
+	asked  string // what a custom domain's client asked for, its base path included
+	custom bool   // by a custom domain, not by the API's own address
+}
+
+func (p *plane) target(r *http.Request) (target, bool) {
+	if to, found := p.customTarget(r); found {
+		return to, true
+	}
+	return userRequest(r)
 }
 
 // userRequest knows both forms of an API's address: /restapis/{api}/{stage}/_user_request_/{path} on any host, and
@@ -24,12 +33,12 @@ func userRequest(r *http.Request) (target, bool) {
 	if rest, found := strings.CutPrefix(r.URL.Path, "/restapis/"); found {
 		if before, path, found := strings.Cut(rest, "/_user_request_"); found && (path == "" || path[0] == '/') {
 			api, stage, _ := strings.Cut(before, "/")
-			return target{stageKey{api, stage}, rooted(path)}, true
+			return target{key: stageKey{api, stage}, path: rooted(path)}, true
 		}
 	}
 	if api, _, found := strings.Cut(r.Host, ".execute-api."); found {
 		stage, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-		return target{stageKey{api, stage}, "/" + path}, true
+		return target{key: stageKey{api, stage}, path: "/" + path}, true
 	}
 	return target{}, false
 }
@@ -55,7 +64,7 @@ var (
 	functionFailed   = reply{status: 502, kind: "InternalServerErrorException", body: []byte(`{"message": "Internal server error"}`)}
 	timedOut         = reply{status: 504, kind: "InternalServerErrorException", body: []byte(`{"message": "Endpoint request timed out"}`)}
 	noSuchRoute      = reply{status: 403, kind: "MissingAuthenticationTokenException", body: []byte(`{"message":"Missing Authentication Token"}`)}
-	keyRefused       = reply{status: 403, kind: "ForbiddenException", body: []byte(`{"message":"Forbidden"}`)}
+	forbidden        = reply{status: 403, kind: "ForbiddenException", body: []byte(`{"message":"Forbidden"}`)}
 	throttled        = reply{status: 429, kind: "TooManyRequestsException", body: []byte(`{"message":"Too Many Requests"}`)}
 	tooLarge         = reply{status: 413, kind: "RequestTooLargeException", body: []byte(`{"message":"Request Too Long"}`)}
 )
@@ -92,19 +101,29 @@ func (p *plane) serve(w http.ResponseWriter, r *http.Request, to target) {
 
 func (p *plane) handle(x *exchange, w http.ResponseWriter, r *http.Request, to target) (reply, error) {
 	h := p.hosts(to.key)
+	if h == nil && to.custom && to.key.api == "" { // no mapping for this path
+		return forbidden, nil
+	}
 	if h == nil {
 		return noSuchRoute, nil
 	}
 	if t := x.faults.throttle; t != nil && !t.allow(elapsed()) {
 		return throttled, nil
 	}
-	a, canary := h.serving(int(x.draw.share(forHost)*hostCount)).pick(x.faults, x.draw)
+	serving := h.serving(int(x.draw.share(forHost) * hostCount))
+	if serving.closed && !to.custom {
+		return forbidden, nil
+	}
+	a, canary := serving.pick(x.faults, x.draw)
 	route, parameters := a.match(r.Method, to.path)
 	if route == nil || route.method.AuthorizationType == "AWS_IAM" && !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ") {
 		return noSuchRoute, nil
 	}
 	if route.method.APIKeyRequired { // there are no keys, so none is right
-		return keyRefused, nil
+		return forbidden, nil
+	}
+	if at := elapsed(); route.limit != nil && !route.limit.allow(at) || !x.faults.account.allow(at) {
+		return throttled, nil
 	}
 	var body []byte
 	if r.ContentLength != 0 {
@@ -116,7 +135,11 @@ func (p *plane) handle(x *exchange, w http.ResponseWriter, r *http.Request, to t
 		}
 	}
 	key := cacheKey{a.deploymentID, to.path}
-	cached := x.faults.Gateway.Cache && r.Method == http.MethodGet
+	ttl := route.cacheTTL
+	if x.faults.Gateway.Cache {
+		ttl = cacheTTL
+	}
+	cached := ttl > 0 && r.Method == http.MethodGet
 	if cached {
 		if hit, found := h.cache.Load().get(key); found {
 			return hit, nil
@@ -125,7 +148,7 @@ func (p *plane) handle(x *exchange, w http.ResponseWriter, r *http.Request, to t
 	event := func() Event { return x.event(r, to, a, route, parameters, body) }
 	out, err := p.integrate(r.Context(), x, route, r.Method, event, canary)
 	if cached && err == nil && out.kind == "" && out.status < 300 {
-		h.cache.Load().put(key, out)
+		h.cache.Load().put(key, out, ttl)
 	}
 	return out, err
 }

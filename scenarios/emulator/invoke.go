@@ -97,7 +97,7 @@ func (c *control) testInvokeMethod(in *call) (answer, error) {
 	x := c.plane.begin(request)
 	begun := time.Now()
 	event := func() Event {
-		return x.event(request, target{stageKey{api.ID, stage}, path}, a, route, parameters, []byte(want.Body))
+		return x.event(request, target{key: stageKey{api.ID, stage}, path: path}, a, route, parameters, []byte(want.Body))
 	}
 	out, err := c.plane.integrate(in.ctx, x, route, verb, event, false)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 type control struct {
 	mu        sync.Mutex
 	apis      map[string]*restAPI
+	domains   map[string]*domain
 	functions map[string]*function
 	handlers  map[string]Handler
 	plane     *plane
@@ -18,6 +19,7 @@ type control struct {
 
 func (c *control) init(p *plane) {
 	c.apis = map[string]*restAPI{}
+	c.domains = map[string]*domain{}
 	c.functions = map[string]*function{}
 	c.handlers = map[string]Handler{}
 	c.plane = p
@@ -85,6 +87,16 @@ var controlOperations = map[string]operation{
 	"PUT /restapis/{api}/gatewayresponses/{type}":    (*control).putGatewayResponse,
 	"GET /restapis/{api}/gatewayresponses/{type}":    (*control).getGatewayResponse,
 	"DELETE /restapis/{api}/gatewayresponses/{type}": (*control).deleteGatewayResponse,
+
+	"POST /domainnames":                                    (*control).createDomainName,
+	"GET /domainnames":                                     (*control).getDomainNames,
+	"GET /domainnames/{domain}":                            (*control).getDomainName,
+	"DELETE /domainnames/{domain}":                         (*control).deleteDomainName,
+	"POST /domainnames/{domain}/basepathmappings":          (*control).createBasePathMapping,
+	"GET /domainnames/{domain}/basepathmappings":           (*control).getBasePathMappings,
+	"GET /domainnames/{domain}/basepathmappings/{base}":    (*control).getBasePathMapping,
+	"PATCH /domainnames/{domain}/basepathmappings/{base}":  (*control).updateBasePathMapping,
+	"DELETE /domainnames/{domain}/basepathmappings/{base}": (*control).deleteBasePathMapping,
 
 	"GET /account":          (*control).getAccount,
 	"GET /tags/{arn...}":    (*control).getTags,

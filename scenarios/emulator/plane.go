@@ -11,6 +11,7 @@ import (
 type plane struct {
 	stages    atomic.Pointer[map[stageKey]*hosts]
 	functions atomic.Pointer[map[string]*functionView]
+	domains   atomic.Pointer[map[string]domainView]
 	faults    atomic.Pointer[conditions]
 	drawn     atomic.Uint64 // requests so far
 	begun     time.Duration // elapsed
@@ -23,6 +24,7 @@ type stageKey struct{ api, stage string }
 type conditions struct {
 	Faults
 	throttle  *bucket // nil: no limit
+	account   *bucket // of all APIs together
 	denied    map[string]bool
 	admission *admission
 }
@@ -58,6 +60,10 @@ func (p *plane) set(f Faults) {
 			next.throttle = newBucket(rate)
 		}
 	}
+	rate, burst := f.Gateway.accountLimits()
+	if next.account = newBurst(float64(rate), burst); last != nil && last.account.rate == float64(rate) && last.account.burst == burst {
+		next.account = last.account
+	}
 	next.admission = newAdmission(f.Control, last, p.begun)
 	if last != nil && last.Seed != f.Seed {
 		p.drawn.Store(0)
@@ -76,6 +82,14 @@ func (p *plane) publish(key stageKey, r *release) {
 		return
 	}
 	p.swapStages(func(all map[stageKey]*hosts) { all[key] = newHosts(r) })
+}
+
+// newest is the release that was published last, nil if there is none.
+func (p *plane) newest(key stageKey) *release {
+	if h := p.hosts(key); h != nil {
+		return (*h.releases.Load())[0].release
+	}
+	return nil
 }
 
 func (p *plane) withdraw(key stageKey) {

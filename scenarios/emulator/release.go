@@ -12,6 +12,8 @@ import (
 type release struct {
 	base, canary *arm    // canary is nil without one
 	percent      float64 // of the traffic, 0 to 100, for the canary
+	closed       bool    // the API's own address is disabled: only custom domains lead here
+	buckets      buckets // of the stage's method settings, shared by both arms
 }
 
 // arm is one deployment under one set of variables, with every integration resolved.
@@ -35,15 +37,26 @@ type route struct {
 	path                string
 	method              *method
 	timeout             time.Duration
-	function, qualifier string // function is "" when the URI names none
-	source              string // the ARN that a permission is held against, up to the verb
+	function, qualifier string        // function is "" when the URI names none
+	source              string        // the ARN that a permission is held against, up to the verb
+	limit               *bucket       // nil: the account's alone
+	cacheTTL            time.Duration // 0: answers are not kept
 }
 
-func newRelease(api *restAPI, s *stage) *release {
-	r := &release{base: newArm(api, s.StageName, s.DeploymentID, s.Variables)}
+// newRelease takes over the former one's buckets, so that saving a stage does not fill them.
+func newRelease(api *restAPI, s *stage, former *release) *release {
+	r := &release{base: newArm(api, s.StageName, s.DeploymentID, s.Variables), closed: api.NoExecute, buckets: buckets{}}
 	if c := s.CanarySettings; c != nil {
 		r.percent = float64(c.PercentTraffic)
 		r.canary = newArm(api, s.StageName, c.DeploymentID, with(s.Variables, c.Overrides)) // overrides win, the rest stays visible
+	}
+	var before buckets
+	if former != nil {
+		before = former.buckets
+	}
+	r.base.configure(s, r.buckets, before)
+	if r.canary != nil {
+		r.canary.configure(s, r.buckets, before)
 	}
 	return r
 }

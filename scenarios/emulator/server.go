@@ -124,7 +124,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.handlers.Done()
-	if to, ok := userRequest(r); ok {
+	if to, ok := s.plane.target(r); ok {
 		s.plane.serve(w, r, to)
 		return
 	}

@@ -82,7 +82,12 @@ func (c *control) store(api *restAPI, changed *stage) {
 		changed.DeploymentID = changed.CanarySettings.DeploymentID
 	}
 	api.stages[changed.StageName] = changed
-	c.plane.publish(stageKey{api.ID, changed.StageName}, newRelease(api, changed))
+	c.publish(api, changed)
+}
+
+func (c *control) publish(api *restAPI, st *stage) {
+	key := stageKey{api.ID, st.StageName}
+	c.plane.publish(key, newRelease(api, st, c.plane.newest(key)))
 }
 
 func (c *control) createStage(in *call) (answer, error) {
