@@ -38,6 +38,7 @@ func (t *totals) add(w *attack.Window) {
 }
 
 func (t *totals) merge(a attack.Answers) {
+	a.IDs, a.BeyondIDs = nil, 0 // a whole run's would be many
 	if !t.bare {
 		t.Merge(a)
 		return

@@ -55,6 +55,7 @@ type Plan struct {
 	Timeout     time.Duration `json:"timeout_ns"`
 	Bake        time.Duration `json:"bake_ns,omitempty"`      // the canary at 100 %, judged, before it is promoted; 0: none
 	MaxHits     uint64        `json:"max_requests,omitempty"` // of all phases, and of what was asked before them; 0: no limit
+	RequestIDs  bool          `json:"request_ids,omitempty"` // each hit had its own
 }
 
 // The kinds of phases. A phase of another stage than the tested one is "before/STAGE".
@@ -156,6 +157,11 @@ var errNoHeader = errors.New("run file: line 1: want a header, is this a run fil
 // Read hands over the records of a run file in order. It returns nil at the end of the file, ErrTruncated where the last
 // line is not whole, and a located error where something else is wrong. Lines are decoded ahead, beside the judging.
 func Read(r io.Reader, each func(Record) error) error {
+	return readLines(r, func(_ []byte, record Record) error { return each(record) })
+}
+
+// readLines is Read with the lines as they are in the file, which the callee may keep.
+func readLines(r io.Reader, each func([]byte, Record) error) error {
 	ahead, stop := make(chan decoded, 64), make(chan struct{})
 	var decoding sync.WaitGroup
 	defer decoding.Wait()
@@ -175,7 +181,7 @@ func Read(r io.Reader, each func(Record) error) error {
 		if d.err != nil {
 			return d.err
 		}
-		if err := each(d.record); err != nil {
+		if err := each(d.line, d.record); err != nil {
 			return err
 		}
 	}
@@ -184,6 +190,7 @@ func Read(r io.Reader, each func(Record) error) error {
 
 // decoded is a line's record, or why there is none; then it is the last.
 type decoded struct {
+	line   []byte
 	record Record
 	err    error
 }
@@ -223,7 +230,7 @@ func decodeLine(number int, line []byte, whole bool) (d decoded) {
 		}
 		return d
 	}
-	d.err = checkRecord(number, d.record)
+	d.line, d.err = line, checkRecord(number, d.record)
 	return d
 }
 
@@ -282,7 +289,7 @@ func plausible(a attack.Answers) bool {
 			return false
 		}
 	}
-	return true
+	return a.BeyondIDs <= most && uint64(len(a.IDs))+a.BeyondIDs <= unattributed(a)
 }
 
 func sound(t *attack.Tally) bool {

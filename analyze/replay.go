@@ -1,11 +1,13 @@
 package analyze
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"strconv"
+	"time"
 )
 
 // Replay judges a run file again, record by record in file order, and gives what the live run gave. A cut-off last line
@@ -16,46 +18,120 @@ func Replay(r io.Reader) (a Analysis, recorded *Conclusion, err error) { return 
 // the run's. What was done after the recorded verdict stays what was done. The policy is asked for once the header is
 // known; nil is the run's own.
 func Rejudge(r io.Reader, policy func(Header) (Policy, error)) (a Analysis, recorded *Conclusion, err error) {
-	var judge *Judge
-	end := End{Reason: "crashed"}
-	err = Read(r, func(record Record) (err error) {
-		switch {
-		case record.Header != nil:
-			h := *record.Header
-			if policy != nil {
-				if h, err = under(h, policy); err != nil {
-					return err
-				}
-			}
-			judge, err = NewJudge(h)
-		case record.Event != nil:
-			judge.Note(*record.Event)
-		case record.Window != nil:
-			judge.Add(*record.Window)
-		case record.Verdict != nil:
-			recorded = record.Verdict
-		case record.End != nil:
-			end = *record.End
-		}
-		return err
-	})
-	if errors.Is(err, ErrTruncated) && judge != nil {
-		judge.notes = append(judge.notes, "the last line of the run file is cut off and was left out")
-		err = nil
-	}
-	if err != nil {
+	return new(Join).Rejudge(r, policy)
+}
+
+// Rejudge is the function Rejudge with what the log says of hits without a version.
+func (j *Join) Rejudge(r io.Reader, policy func(Header) (Policy, error)) (a Analysis, recorded *Conclusion, err error) {
+	again := rejudging{join: j, policy: policy, out: copier{to: j.Out}, end: End{Reason: "crashed"}}
+	if recorded, err = again.run(r); err != nil {
 		return Analysis{}, nil, err
 	}
-	judge.Finish(end)
-	a = judge.Analysis()
+	a = again.judge.Analysis()
 	switch {
 	case recorded == nil || recorded.Verdict == a.Conclusion.Verdict:
+	case j.Moved() > 0:
+		a.Notes = append(a.Notes, fmt.Sprintf("by what the answers themselves said the run's verdict was %s", recorded.Verdict))
 	case policy != nil:
 		a.Notes = append(a.Notes, fmt.Sprintf("by the run's own policy the verdict was %s", recorded.Verdict))
 	default:
 		a.Notes = append(a.Notes, fmt.Sprintf("the file records %s; this version of coalmine judges the same windows %s", recorded.Verdict, a.Conclusion.Verdict))
 	}
 	return a, recorded, nil
+}
+
+// rejudging is a run file being judged again.
+type rejudging struct {
+	join     *Join
+	policy   func(Header) (Policy, error)
+	out      copier
+	judge    *Judge
+	recorded *Conclusion
+	end      End
+	until    time.Duration // of the windows so far
+	noted    bool
+}
+
+func (g *rejudging) run(r io.Reader) (recorded *Conclusion, err error) {
+	err = readLines(r, g.line)
+	if errors.Is(err, ErrTruncated) && g.judge != nil {
+		g.judge.notes = append(g.judge.notes, "the last line of the run file is cut off and was left out")
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	g.note()
+	g.judge.Finish(g.end)
+	return g.recorded, g.out.err
+}
+
+// line judges a record, and copies it: to the byte where neither policy nor log changed it. Looks at evidence that did
+// change are left out of the copy.
+func (g *rejudging) line(line []byte, record Record) (err error) {
+	same := g.policy == nil && g.join.Moved() == 0
+	switch {
+	case record.Header != nil:
+		h := *record.Header
+		if g.policy != nil {
+			if h, err = under(h, g.policy); err != nil {
+				return err
+			}
+		}
+		record.Header = &h
+		g.judge, err = NewJudge(h)
+	case record.Event != nil:
+		g.judge.Note(*record.Event)
+		same = true
+	case record.Window != nil:
+		same = !g.join.attribute(&record, g.judge.header.Target)
+		g.until = record.Window.End()
+		g.judge.Add(*record.Window)
+	case record.Look != nil && !same:
+		return nil
+	case record.Verdict != nil:
+		g.recorded = record.Verdict
+		now := g.judge.Conclude()
+		record.Verdict = &now
+	case record.End != nil:
+		g.end = *record.End
+		g.note()
+		same = true
+	default:
+		same = true
+	}
+	if err == nil {
+		g.out.copy(line, record, same)
+	}
+	return err
+}
+
+// note says in the run that it was attributed, once.
+func (g *rejudging) note() {
+	if text := g.join.note(); text != "" && !g.noted {
+		e := Event{At: g.until, Name: Note, Detail: map[string]string{"text": text}}
+		g.judge.Note(e)
+		g.out.copy(nil, Record{Event: &e}, false)
+		g.noted = true
+	}
+}
+
+// copier writes a run file anew, line by line.
+type copier struct {
+	to  io.Writer // nil: nobody wants it
+	err error
+}
+
+func (c *copier) copy(line []byte, r Record, same bool) {
+	if c.to == nil || c.err != nil {
+		return
+	}
+	if !same {
+		if line, c.err = json.Marshal(r); c.err != nil {
+			return
+		}
+	}
+	_, c.err = c.to.Write(append(line[:len(line):len(line)], '\n'))
 }
 
 // under is the header with another policy.

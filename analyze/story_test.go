@@ -13,7 +13,7 @@ import (
 
 // story is a run told by a test: what a recorder does, to a judge and to a run file at once.
 type story struct {
-	t     *testing.T
+	t     testing.TB
 	judge *analyze.Judge
 	file  bytes.Buffer
 	out   *analyze.Writer
@@ -29,12 +29,12 @@ func policy(change func(*analyze.Policy)) analyze.Policy {
 	return p
 }
 
-func begin(t *testing.T, p *analyze.Policy) *story {
+func begin(t testing.TB, p *analyze.Policy) *story {
 	t.Helper()
 	return beginAt(t, p, 50)
 }
 
-func beginAt(t *testing.T, p *analyze.Policy, percent float64, change ...func(*analyze.Header)) *story {
+func beginAt(t testing.TB, p *analyze.Policy, percent float64, change ...func(*analyze.Header)) *story {
 	t.Helper()
 	s := &story{t: t}
 	s.out = analyze.NewWriter(&s.file)

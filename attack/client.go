@@ -41,6 +41,7 @@ type client struct {
 	own        own           // what must not be shown of it
 	head       *http.Request // what the parser needs to know of it
 	idempotent bool
+	identified bool // each request has an id
 	timeout    time.Duration
 	keep       int // bytes of a body
 	dialer     net.Dialer
@@ -65,6 +66,9 @@ func newClient(p Plan) (*client, error) {
 	if p.RunID != "" {
 		target.Header.Set("X-Coalmine-Run", p.RunID)
 	}
+	if p.RequestIDs {
+		target.Header.Set(idHeader, RequestID{}.String())
+	}
 	request, err := target.Request()
 	if err != nil {
 		return nil, err
@@ -81,6 +85,7 @@ func newClient(p Plan) (*client, error) {
 		timeout: p.timeout(),
 		keep:    classifiedBytes,
 	}
+	c.identified = p.RequestIDs
 	switch target.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		c.idempotent = true
@@ -135,6 +140,8 @@ func (r *reply) fail(err error) {
 // A connection carries one request at a time. It opens when first needed, and again when the target closed it.
 type connection struct {
 	*client
+	wire      []byte // the request as this connection sends it
+	ids       ids
 	conn      net.Conn // nil: closed
 	raw       net.Conn // under TLS; what is closed, because a farewell could block
 	unwatch   func() bool
@@ -148,7 +155,11 @@ type connection struct {
 }
 
 func (c *client) connection() *connection {
-	conn := &connection{client: c}
+	conn := &connection{client: c, wire: c.request}
+	if c.identified {
+		conn.wire = bytes.Clone(c.request)
+		conn.ids = newIDs(conn.wire)
+	}
 	conn.br = bufio.NewReader(&conn.from)
 	conn.lookup = conn.headerValue
 	return conn
@@ -164,6 +175,13 @@ func (c *connection) headerValue(name string) []byte {
 	start := len(c.headers)
 	c.headers = append(c.headers, value...)
 	return c.headers[start:len(c.headers):len(c.headers)]
+}
+
+// requestID is what the last hit went by: what the answer says, where it says a UUID, else what was sent.
+func (c *connection) requestID() RequestID {
+	id := c.ids.now
+	id.parse(c.headerValue(idHeader))
+	return id
 }
 
 // classify asks which version answered, whatever the status, and even where the body has no end.
@@ -192,6 +210,9 @@ func (c *connection) do(ctx context.Context) *reply {
 	}
 	if idle >= idleForReopen && !c.idempotent {
 		c.close()
+	}
+	if c.identified {
+		c.ids.next()
 	}
 	c.attempt(ctx, deadline)
 	if c.reply.class == Transport && !c.reply.fresh && c.from.got == 0 && idle >= idleForRetry && c.idempotent {
@@ -230,7 +251,7 @@ func (c *connection) exchange(deadline time.Time) (reusable bool) {
 		c.reply.fail(err)
 		return false
 	}
-	_, sendErr := c.conn.Write(c.request)
+	_, sendErr := c.conn.Write(c.wire)
 	response, err := c.readHeader() // a target may answer before it has read all, and close
 	if err != nil {
 		if sendErr != nil {

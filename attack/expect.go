@@ -72,15 +72,15 @@ func (x *expectation) class(r *reply) Class {
 	case r.class != "":
 		return r.class
 	case !slices.Contains(x.status, r.status):
-		return statusClass(r.status)
+		return StatusClass(r.status)
 	case x.wantsBody() && x.unmet(r.body) != "":
 		return Wrong
 	}
 	return ""
 }
 
-// statusClass is the class of a status that is not expected.
-func statusClass(status int) Class {
+// StatusClass is the class of a status that is not expected.
+func StatusClass(status int) Class {
 	switch {
 	case status == http.StatusUnauthorized:
 		return Unauthorized

@@ -47,6 +47,10 @@ type Plan struct {
 	Insecure  bool   // the target's certificate is not verified
 	UserAgent string // unless the target's headers have one; empty: "coalmine"
 	RunID     string // sent as X-Coalmine-Run; empty: not sent
+
+	// RequestIDs sends a UUID of its own with every hit, as x-amzn-RequestId, and keeps those of unattributed hits in
+	// their windows: API Gateway's access log knows them by it.
+	RequestIDs bool
 }
 
 // Validate names the first field that cannot work and says what would. It sends nothing.
@@ -73,6 +77,9 @@ func (p Plan) Validate() error {
 		return errors.New("user-agent: holds a control character: want one line of text")
 	case !validFieldValue(p.RunID):
 		return errors.New("run id: holds a control character: want one line of text")
+	}
+	if p.RequestIDs && hasHeader(p.Target.Header, idHeader) {
+		return errors.New("request-ids: the target has a header x-amzn-RequestId already: want one of them")
 	}
 	if err := p.Expect.validate(); err != nil {
 		return fmt.Errorf("expect: %w", err)
@@ -112,6 +119,15 @@ func validateTarget(t vegeta.Target) error {
 		}
 	}
 	return nil
+}
+
+func hasHeader(h http.Header, name string) bool {
+	for given := range h {
+		if http.CanonicalHeaderKey(given) == name {
+			return true
+		}
+	}
+	return false
 }
 
 // validToken is RFC 9110's: methods and field names.

@@ -174,6 +174,9 @@ func (s *sender) send(due, sent time.Duration) Class {
 	if o.class == Wrong && r.tally.wantsExample() {
 		o.example = r.expect.example(reply, r.client.own)
 	}
+	if o.id = s.connection.ids.now; len(o.version) == 0 && s.connection.identified {
+		o.id = s.connection.requestID()
+	}
 	r.tally.answered(&o)
 	return o.class
 }

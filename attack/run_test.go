@@ -353,13 +353,17 @@ func TestTurns(t *testing.T) {
 	check("no canary named", switching.url, "", 0, 0)
 }
 
-func BenchmarkHit(b *testing.B) {
+func BenchmarkHit(b *testing.B) { benchmarkHit(b, false) }
+
+func BenchmarkHitWithID(b *testing.B) { benchmarkHit(b, true) }
+
+func benchmarkHit(b *testing.B, ids bool) {
 	s := rawServer(b, func(conn net.Conn, _ int) {
 		conn.Write([]byte("HTTP/1.1 200 OK\r\nX-Lambda-Version: 1\r\nContent-Type: application/json\r\nContent-Length: 23\r\n\r\n{\"products\":[{\"id\":1}]}"))
 	})
 	b.ReportAllocs()
 	n := uint64(0)
-	for w := range Run(b.Context(), Plan{Target: target(s.url), MaxHits: uint64(b.N), Connections: 8, Classify: byHeader(b), Baseline: "1", Canary: "2"}) {
+	for w := range Run(b.Context(), Plan{Target: target(s.url), MaxHits: uint64(b.N), Connections: 8, Classify: byHeader(b), Baseline: "1", Canary: "2", RequestIDs: ids}) {
 		n += w.Hits
 	}
 	if n != uint64(b.N) {

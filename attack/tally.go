@@ -36,6 +36,7 @@ type outcome struct {
 	version             []byte // empty: none was found
 	cause               Cause  // why not
 	turn                turn
+	id                  RequestID // of one without a version, if hits have ids
 	example             string
 }
 
@@ -45,6 +46,7 @@ type outcome struct {
 // under a microsecond.
 type tally struct {
 	phase    string
+	keepIDs  bool
 	now      clock
 	patience func() time.Duration
 	due      func(before time.Duration) uint64 // how many hits are due before; nil in a closed loop, where sending decides
@@ -69,12 +71,14 @@ type tally struct {
 type openWindow struct {
 	due, sent, hits uint64 // due counts in a closed loop only
 	answers         Answers
+	ids             int
 	wake, blocked   Histogram
 }
 
 // carried is what belongs to no open window and goes into the one sealed next.
 type carried struct {
 	late          map[int64]*Answers
+	lateIDs       int
 	turns         Turns
 	wake, blocked Histogram // of hits that were sent after their window was sealed
 	examples      []string
@@ -83,6 +87,7 @@ type carried struct {
 func newTally(p Plan, now clock, start time.Duration) *tally {
 	return &tally{
 		phase:    p.Phase,
+		keepIDs:  p.RequestIDs,
 		now:      now,
 		patience: p.patience,
 		first:    int64(start / WindowLength),
@@ -182,29 +187,50 @@ func (t *tally) answered(o *outcome) {
 		if t.carried.late[index] == nil {
 			t.carried.late[index] = new(Answers)
 		}
-		t.tallyFor(t.carried.late[index], o).add(o)
+		t.count(t.carried.late[index], o, &t.carried.lateIDs)
 		return
 	}
-	t.tallyFor(&w.answers, o).add(o)
+	t.count(&w.answers, o, &w.ids)
 	w.hits++
 	if w == t.open[0] && o.answered >= windowEnd(t.first) && w.hits == t.dueIn(t.first) {
 		notify(t.kick)
 	}
 }
 
-// tallyFor finds the tally of who answered. It allocates only for the first hit of each in a window.
-func (t *tally) tallyFor(a *Answers, o *outcome) *Tally {
+// count adds a hit to the tally of who answered, and keeps the id of one that named nobody; kept is how many there are
+// where this one belongs. It allocates for the first hit of each version in a window, and for ids.
+func (t *tally) count(a *Answers, o *outcome, kept *int) {
 	if len(o.version) > 0 {
-		if arm := a.Arms[string(o.version)]; arm != nil {
-			return arm
+		arm := a.Arms[string(o.version)]
+		if arm == nil {
+			var version string
+			if version, o.cause = t.intern(o.version); o.cause == "" {
+				arm = tallyOf(&a.Arms, version)
+			}
 		}
-		version, cause := t.intern(o.version)
-		if cause == "" {
-			return tallyOf(&a.Arms, version)
+		if arm != nil {
+			arm.add(o)
+			return
 		}
-		o.cause = cause
 	}
-	return tallyOf(&a.Unattributed, firstCause(o.class, o.cause))
+	cause := firstCause(o.class, o.cause)
+	tallyOf(&a.Unattributed, cause).add(o)
+	switch {
+	case !t.keepIDs:
+	case *kept == MaxIDs:
+		a.BeyondIDs++
+	default:
+		*kept++
+		a.IDs = append(a.IDs, o.anonymous(cause))
+	}
+}
+
+func (o *outcome) anonymous(cause Cause) Anonymous {
+	h := Anonymous{ID: o.id, Cause: cause, Class: o.class, Answered: o.answered}
+	if o.class == "" {
+		h.Response, h.Service = BinOf(o.answered-o.due), BinOf(o.answered-o.sent)
+	}
+	return h
 }
 
 // intern keeps one copy of a version's name. What cannot be one, because a terminal, a file or a person could not
@@ -239,20 +265,29 @@ func nameable(text []byte) bool {
 }
 
 func (t *Tally) add(o *outcome) {
-	if t.Hits == 0 || o.answered < t.First {
-		t.First = o.answered
-	}
-	t.Last = max(t.Last, o.answered)
-	t.Hits++
 	if o.class != "" {
+		t.put(o.class, o.answered, 0, 0)
+	} else {
+		t.put("", o.answered, BinOf(o.answered-o.due), BinOf(o.answered-o.sent))
+	}
+}
+
+// put counts one hit; the bins are those of a success.
+func (t *Tally) put(class Class, answered time.Duration, response, service int) {
+	if t.Hits == 0 || answered < t.First {
+		t.First = answered
+	}
+	t.Last = max(t.Last, answered)
+	t.Hits++
+	if class != "" {
 		if t.Errors == nil {
 			t.Errors = make(map[Class]uint64)
 		}
-		t.Errors[o.class]++
+		t.Errors[class]++
 		return
 	}
-	t.Response.Add(o.answered - o.due)
-	t.Service.Add(o.answered - o.sent)
+	t.Response.AddBin(response, 1)
+	t.Service.AddBin(service, 1)
 }
 
 // wantsExample reserves one of the run's examples.

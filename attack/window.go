@@ -87,12 +87,16 @@ func (t *Tally) Merge(o *Tally) {
 type Answers struct {
 	Arms         map[string]*Tally `json:"arms,omitempty"`         // by version, as the answers spell it
 	Unattributed map[Cause]*Tally  `json:"unattributed,omitempty"` // hits that name no version
+	IDs          []Anonymous       `json:"ids,omitempty"`          // of those hits, with Plan.RequestIDs, in order of answering
+	BeyondIDs    uint64            `json:"beyond_ids,omitempty"`   // of those hits, without an id because MaxIDs was reached
 }
 
-// Merge adds o to a.
+// Merge adds o to a, the ids of both, however many.
 func (a *Answers) Merge(o Answers) {
 	mergeTallies(&a.Arms, o.Arms)
 	mergeTallies(&a.Unattributed, o.Unattributed)
+	a.IDs = append(a.IDs, o.IDs...)
+	a.BeyondIDs += o.BeyondIDs
 }
 
 func mergeTallies[K cmp.Ordered](into *map[K]*Tally, from map[K]*Tally) {

@@ -117,6 +117,14 @@ func randomWindow(random *rand.Rand) Window {
 		}
 		if random.IntN(3) > 0 {
 			a.Unattributed = map[Cause]*Tally{No5xx: tally()}
+			a.BeyondIDs = random.Uint64N(3)
+		}
+		for range random.IntN(3) {
+			h := Anonymous{Cause: No5xx, Class: ServerError, Answered: time.Duration(random.Int64N(1e12))}
+			if h.ID[random.IntN(16)] = byte(random.Uint32()); random.IntN(2) == 0 {
+				h.Class, h.Response, h.Service = "", random.IntN(Bins), random.IntN(Bins)
+			}
+			a.IDs = append(a.IDs, h)
 		}
 		return a
 	}
@@ -157,6 +165,8 @@ func TestWindowKeys(t *testing.T) {
 		Answers: Answers{
 			Arms:         map[string]*Tally{"1": {Hits: 1, First: 5, Last: 6, Response: Histogram{{1, 2}, {300, 1}}, Service: Histogram{{0, 1}}}},
 			Unattributed: map[Cause]*Tally{No5xx: {Hits: 1, Errors: map[Class]uint64{ServerError: 1}, First: 7, Last: 8}},
+			IDs:          []Anonymous{{ID: RequestID{0xc0, 15: 1}, Cause: No5xx, Class: ServerError, Answered: 7}, {Cause: Unrecognised, Answered: 8, Response: 3, Service: 2}},
+			BeyondIDs:    1,
 		},
 		Late:     []Late{{Index: 31, Answers: Answers{Arms: map[string]*Tally{"2": {Hits: 1}}}}},
 		Turns:    Turns{Same: 1, Switched: 2},
@@ -166,6 +176,8 @@ func TestWindowKeys(t *testing.T) {
 	const want = `{"phase":"during","index":41,"start_ns":4100000000,"length_ns":100000000,"due":3,"sent":3,"hits":2,"pending":1,` +
 		`"arms":{"1":{"hits":1,"first_ns":5,"last_ns":6,"response":"AQKrAgE","service":"AAE"}},` +
 		`"unattributed":{"5xx":{"hits":1,"errors":{"5xx":1},"first_ns":7,"last_ns":8}},` +
+		`"ids":[{"id":"c0000000-0000-0000-0000-000000000001","cause":"5xx","class":"5xx","at_ns":7},` +
+		`{"id":"00000000-0000-0000-0000-000000000000","cause":"unrecognised","at_ns":8,"response":3,"service":2}],"beyond_ids":1,` +
 		`"late":[{"index":31,"arms":{"2":{"hits":1,"first_ns":0,"last_ns":0}}}],` +
 		`"turns":{"same":1,"switched":2},"wake":"BQM","examples":["status 201, 0 bytes"]}`
 	got, err := json.Marshal(w)
@@ -179,6 +191,8 @@ func TestMerge(t *testing.T) {
 	b := Answers{
 		Arms:         map[string]*Tally{"1": {Hits: 1, First: 5, Last: 7}, "2": {Hits: 1, First: 0, Last: 3, Errors: map[Class]uint64{Timeout: 1}}, "3": {}},
 		Unattributed: map[Cause]*Tally{No429: {Hits: 4, First: 1, Last: 9, Errors: map[Class]uint64{Throttled: 4}}},
+		IDs:          []Anonymous{{Cause: No429, Class: Throttled}},
+		BeyondIDs:    3,
 	}
 	a.Merge(b)
 	a.Merge(b)
@@ -191,6 +205,9 @@ func TestMerge(t *testing.T) {
 	check(a.Arms["1"], 4, 1, 5, 20)
 	check(a.Arms["2"], 2, 2, 0, 3)
 	check(a.Unattributed[No429], 8, 8, 1, 9)
+	if len(a.IDs) != 2 || a.BeyondIDs != 6 {
+		t.Errorf("%d ids and %d beyond, want 2 and 6", len(a.IDs), a.BeyondIDs)
+	}
 	if b.Arms["1"].Hits != 1 {
 		t.Error("merging changed what was merged")
 	}
@@ -223,6 +240,7 @@ func FuzzHistogram(f *testing.F) {
 
 func FuzzWindow(f *testing.F) {
 	f.Add([]byte(`{"phase":"a","index":1,"due":3,"arms":{"1":{"hits":1,"errors":{"5xx":1},"response":"AQKrAgE"}},"late":[{"index":0}]}`))
+	f.Add([]byte(`{"ids":[{"id":"C0A8F0E1-1234-4abc-9def-0123456789ab","cause":"5xx","at_ns":-1,"response":9}],"beyond_ids":2,"late":[{"index":0,"ids":[{"id":"","cause":"x"}]}]}`))
 	f.Add([]byte(`{"arms":{"1":null},"unattributed":{"x":{"hits":1}},"late":[{"arms":{"2":null}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var w Window
