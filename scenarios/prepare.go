@@ -82,6 +82,7 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.R
 			Canary:      foreseen.CanaryVersion,
 			UserAgent:   tool,
 			RunID:       runID,
+			RequestIDs:  s.Load.RequestIDs,
 		},
 	}
 	if err := p.look(ctx, client, ref, foreseen, p.Story.flightPlan(time.Duration(s.Policy.MaxDuration))); err != nil {
@@ -197,7 +198,7 @@ func header(tool, command string, policy analyze.Policy, s *Story, t analyze.Tar
 	t.Baseline, t.Canary = s.Plan.Baseline, s.Plan.Canary
 	h := analyze.Header{
 		Format: analyze.Format, Tool: tool, Command: command, Started: time.Now(), Target: t,
-		Plan:   analyze.Plan{Rate: rate, Connections: s.Plan.Connections, Timeout: s.Plan.Timeout},
+		Plan:   analyze.Plan{Rate: rate, Connections: s.Plan.Connections, Timeout: s.Plan.Timeout, RequestIDs: s.Plan.RequestIDs},
 		Policy: &policy, Budget: policy.Budget(rate),
 	}
 	if state != nil {

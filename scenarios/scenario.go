@@ -58,6 +58,7 @@ type Load struct {
 	Rate        float64          `yaml:"rate"` // per second
 	Connections int              `yaml:"connections"`
 	Timeout     analyze.Duration `yaml:"timeout"`
+	RequestIDs  bool             `yaml:"request-ids"` // a UUID with each request, for a join with the access log
 }
 
 // Act says what follows which verdict.

@@ -60,7 +60,7 @@ func (w world) attack(ctx context.Context, t *target, o *output, duration time.D
 		Format: analyze.Format, Tool: "coalmine/" + version, Command: "attack", Started: time.Now(),
 		Target: analyze.Target{Where: where, API: ref.API, Stage: ref.Stage, Method: t.method, URL: scenarios.Bare(t.url),
 			Classify: strings.Join(t.classify, " ")},
-		Plan: analyze.Plan{Rate: attack.PerSecond(plan.Rate), Connections: t.connections, Timeout: t.timeout},
+		Plan: analyze.Plan{Rate: attack.PerSecond(plan.Rate), Connections: t.connections, Timeout: t.timeout, RequestIDs: t.requestIDs},
 	}
 	if err := o.open(w, h.Command, h.Started); err != nil {
 		return err

@@ -24,6 +24,7 @@ type play struct {
 	output        output
 	rate, journal string
 	maxRate       float64
+	requestIDs    bool
 }
 
 func (w world) runCommand() *cobra.Command {
@@ -47,6 +48,7 @@ Built-in: ` + strings.Join(scenarios.Builtin(), ", ") + `
 	p.output.flags(f)
 	f.StringVar(&p.rate, "rate", "", "requests per time, like 500/s (default: the scenario's)")
 	f.Float64Var(&p.maxRate, "max-rate", 1000, "highest rate per second that may be asked for, off loopback")
+	f.BoolVar(&p.requestIDs, "request-ids", false, requestIDsHelp)
 	f.StringVar(&p.journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
 	return c
 }
@@ -105,6 +107,7 @@ func (p *play) scenario(name string, client *stage.Client) (scenarios.Scenario, 
 	if err != nil {
 		return s, err
 	}
+	s.Load.RequestIDs = s.Load.RequestIDs || p.requestIDs
 	if p.rate != "" {
 		rate, err := attack.ParseRate(p.rate)
 		if err != nil {

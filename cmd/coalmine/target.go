@@ -27,6 +27,7 @@ type target struct {
 	connections       int
 	timeout           time.Duration
 	insecure          bool
+	requestIDs        bool
 	maxRate           float64
 }
 
@@ -43,8 +44,11 @@ func (t *target) flags(f *pflag.FlagSet, rateHelp string) {
 	f.IntVar(&t.connections, "connections", 0, "most connections (default 1000; 64 with --rate max)")
 	f.DurationVar(&t.timeout, "timeout", attack.DefaultTimeout, "for each request; counts as an error and as slow")
 	f.BoolVar(&t.insecure, "insecure", false, "do not verify the target's certificate")
+	f.BoolVar(&t.requestIDs, "request-ids", false, requestIDsHelp)
 	f.Float64Var(&t.maxRate, "max-rate", 1000, "highest rate per second that --rate may ask for, off loopback")
 }
+
+const requestIDsHelp = "send a UUID with each request as x-amzn-RequestId, and keep those of answers that name no version: report --access-log finds them"
 
 // named is what can be said of the control plane's side without asking anybody.
 func (t *target) named() error {
@@ -106,6 +110,7 @@ func (t *target) plan(to string, rate vegeta.Rate, classifier attack.Classifier,
 		Insecure:    t.insecure,
 		UserAgent:   "coalmine/" + version,
 		RunID:       runID,
+		RequestIDs:  t.requestIDs,
 	}
 	return plan, usage(plan.Validate())
 }
