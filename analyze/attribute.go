@@ -53,7 +53,7 @@ func Attribute(w attack.Window, t Target, log AccessLog) (attack.Window, Joined)
 }
 
 // mixed reports whether a phase's traffic may reach a canary.
-func mixed(phase string) bool { return phase == During || phase == Attack }
+func mixed(phase string) bool { return phase == During || phase == Bake || phase == Attack }
 
 func (j *Joined) attribute(a attack.Answers, t Target, log AccessLog) attack.Answers {
 	missing, canary := uint64(0), t.arm(true)

@@ -55,7 +55,7 @@ type Plan struct {
 	Timeout     time.Duration `json:"timeout_ns"`
 	Bake        time.Duration `json:"bake_ns,omitempty"`      // the canary at 100 %, judged, before it is promoted; 0: none
 	MaxHits     uint64        `json:"max_requests,omitempty"` // of all phases, and of what was asked before them; 0: no limit
-	RequestIDs  bool          `json:"request_ids,omitempty"` // each hit had its own
+	RequestIDs  bool          `json:"request_ids,omitempty"`  // each hit had its own
 }
 
 // The kinds of phases. A phase of another stage than the tested one is "before/STAGE".
