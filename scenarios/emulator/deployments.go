@@ -5,13 +5,14 @@ import (
 	"slices"
 )
 
-// deployment is an immutable snapshot of an API's methods, by resource path and verb.
+// deployment is an immutable snapshot of an API's methods, by resource path and verb, and of its gateway responses.
 type deployment struct {
 	ID          string `json:"id"`
 	Description string `json:"description,omitempty"`
 	CreatedDate epoch  `json:"createdDate"`
 
 	snapshot []deployed
+	errors   errorForms
 }
 
 // deployed is one resource of a snapshot.
@@ -48,7 +49,7 @@ func (c *control) createDeployment(in *call) (answer, error) {
 			}
 			return answer{}, badRequest("Invalid deployment content specified.Non null and non empty stageName must be provided for canary deployment. Provided value is %s", provided)
 		}
-		if d.snapshot, err = api.freeze(); err != nil {
+		if err = api.freeze(d); err != nil {
 			return answer{}, err
 		}
 		api.deployments = append(api.deployments, d)
@@ -65,7 +66,7 @@ func (c *control) createDeployment(in *call) (answer, error) {
 	case !isStageName(name):
 		return answer{}, badRequest("Stage name only allows a-zA-Z0-9_-")
 	}
-	if d.snapshot, err = api.freeze(); err != nil {
+	if err = api.freeze(d); err != nil {
 		return answer{}, err
 	}
 	changed := newStage(name)
@@ -105,22 +106,22 @@ func (c *control) createDeployment(in *call) (answer, error) {
 }
 
 // freeze takes the snapshot that a deployment is. Methods are immutable, so sharing them is enough.
-func (api *restAPI) freeze() ([]deployed, error) {
-	var all []deployed
+func (api *restAPI) freeze(d *deployment) error {
 	for _, r := range api.resources {
 		for _, m := range r.methods {
 			if m.Integration == nil {
-				return nil, notFound("No integration defined for method")
+				return notFound("No integration defined for method")
 			}
 		}
 		if len(r.methods) > 0 {
-			all = append(all, deployed{r.ID, r.Path, maps.Clone(r.methods)})
+			d.snapshot = append(d.snapshot, deployed{r.ID, r.Path, maps.Clone(r.methods)})
 		}
 	}
-	if len(all) == 0 {
-		return nil, badRequest("The REST API doesn't contain any methods")
+	if len(d.snapshot) == 0 {
+		return badRequest("The REST API doesn't contain any methods")
 	}
-	return all, nil
+	d.errors = newErrorForms(api.responses)
+	return nil
 }
 
 func (c *control) getDeployments(in *call) (answer, error) {

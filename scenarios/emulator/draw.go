@@ -18,6 +18,7 @@ const (
 	forID
 	forTrace
 	forRollout
+	forLambdaID
 )
 
 // bits is splitmix64: one stream a purpose, at the request's number.

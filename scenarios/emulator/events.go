@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"net"
 	"net/http"
-	"time"
 	"unicode/utf8"
 )
 
@@ -49,12 +48,18 @@ type Identity struct {
 	UserAgent string `json:"userAgent"`
 }
 
-func (x *exchange) event(r *http.Request, to target, a *arm, route *route, parameters map[string]string, body []byte) Event {
-	at := time.Now().UTC()
+const requestTime = "02/Jan/2006:15:04:05 -0700"
+
+func sourceIP(r *http.Request) string {
 	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
-	shown, full := to.path, "/"+to.key.stage+to.path
-	if to.custom { // both are what the client asked for
-		shown, full = to.asked, to.asked
+	return ip
+}
+
+func (x *exchange) event(r *http.Request, to target, a *arm, route *route, parameters map[string]string, body []byte) Event {
+	at := x.begun.UTC()
+	shown := to.path
+	if to.custom {
+		shown = to.asked
 	}
 	e := Event{
 		Resource:          route.path,
@@ -69,15 +74,15 @@ func (x *exchange) event(r *http.Request, to target, a *arm, route *route, param
 			ResourcePath:      route.path,
 			HTTPMethod:        r.Method,
 			ExtendedRequestID: x.extendedID,
-			RequestTime:       at.Format("02/Jan/2006:15:04:05 -0700"),
-			Path:              full,
+			RequestTime:       at.Format(requestTime),
+			Path:              to.full(),
 			AccountID:         account,
 			Protocol:          "HTTP/1.1",
 			Stage:             a.stage,
 			DomainName:        r.Host,
 			RequestTimeEpoch:  at.UnixMilli(),
 			RequestID:         x.requestID,
-			Identity:          Identity{SourceIP: ip, UserAgent: r.UserAgent()},
+			Identity:          Identity{SourceIP: sourceIP(r), UserAgent: r.UserAgent()},
 			DeploymentID:      a.deploymentID,
 			APIID:             to.key.api,
 		},

@@ -18,6 +18,7 @@ type Faults struct {
 	Versions    map[string]Version `yaml:"versions"`    // by function version, "1"
 	Gateway     Gateway            `yaml:"gateway"`
 	Control     Control            `yaml:"control"`
+	Logs        Logs               `yaml:"logs"`
 }
 
 // Version says how one function version misbehaves. Errors, crashes and hangs exclude each other.
@@ -53,6 +54,11 @@ type Control struct {
 	ClockSkew   time.Duration `yaml:"clock-skew"`   // how far AWS's clock is ahead, negative: behind; a request whose X-Amz-Date is more than 5 min off gets 403 InvalidSignatureException
 	Conflicts   int           `yaml:"conflicts"`    // the next so many changes to API Gateway, counted from when the faults were set, answer the 409 of a concurrent modification
 	AWSTags     bool          `yaml:"aws-tags"`     // tags that begin with aws: may be made by anybody, as CloudFormation makes them; they are refused otherwise
+}
+
+// Logs says how CloudWatch Logs misbehaves.
+type Logs struct {
+	Delay time.Duration `yaml:"delay"` // from the end of a request until its access log event can be read
 }
 
 // Stray sends a share of the canary's requests to a version that is neither release's.
@@ -146,6 +152,9 @@ func (f Faults) Validate() error {
 	}
 	if err := f.Control.validate(); err != nil {
 		return fmt.Errorf("control.%w", err)
+	}
+	if f.Logs.Delay < 0 {
+		return fmt.Errorf("logs.delay: %v is negative", f.Logs.Delay)
 	}
 	return nil
 }

@@ -111,3 +111,45 @@ func FuzzProxied(f *testing.F) {
 		}
 	})
 }
+
+// FuzzTemplate: text without references stays as it is, references that are unknown too, and what is left of a format is one line of it.
+func FuzzTemplate(f *testing.F) {
+	for _, text := range []string{logFields, aliasBody, "$", "$$", "${", "${context.", "$context.requestId$context.status.", "$stageVariables.get('", "$context..x"} {
+		f.Add(text)
+	}
+	x := &exchange{requestID: "id", arm: &arm{variables: map[string]string{"lambdaAlias": "prod"}}, request: httptest.NewRequest("GET", "/", nil)}
+	f.Fuzz(func(t *testing.T, text string) {
+		nothing := func(string) variable { return nil }
+		if got := string(newTemplate(text, "", nothing).append(nil, x)); got != text {
+			t.Fatalf("%q became %q", text, got)
+		}
+		marked := func(name string) variable {
+			return func(b []byte, _ *exchange) []byte { return append(b, "<"+name+">"...) }
+		}
+		if got := string(newTemplate(text, "", marked).append(nil, x)); !strings.Contains(text, "$") && got != text {
+			t.Fatalf("%q became %q", text, got)
+		}
+		logFormat(text).append(nil, x)
+		newTemplate(text, "", responseVariable).append(nil, x)
+		headerTemplate(text)
+	})
+}
+
+// FuzzFilter: a pattern is refused or can be used, and its terms are what decides.
+func FuzzFilter(f *testing.F) {
+	for _, pattern := range []string{"a b", "?a ?b -c", `"a b" -"c\"d"`, "{ $.a = 1 }", `"`, "-"} {
+		f.Add(pattern, "a b c")
+	}
+	f.Fuzz(func(t *testing.T, pattern, message string) {
+		p, err := parseFilter(pattern)
+		if err != nil {
+			return
+		}
+		if len(p.some) == 0 && len(p.none) == 0 && !p.matches(strings.Join(p.all, " ")) {
+			t.Fatalf("%q does not match its own terms %q", pattern, p.all)
+		}
+		if len(p.none) > 0 && p.matches(p.none[0]+message) {
+			t.Fatalf("%q matches what it excludes", pattern)
+		}
+	})
+}

@@ -2,9 +2,11 @@ package emulator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +45,16 @@ func userRequest(r *http.Request) (target, bool) {
 	return target{}, false
 }
 
+// rawPath is the path as the client wrote it.
+func (t target) rawPath() string { return (&url.URL{Path: t.full()}).EscapedPath() }
+
+func (t target) full() string {
+	if t.custom {
+		return t.asked
+	}
+	return "/" + t.key.stage + t.path
+}
+
 func rooted(path string) string {
 	if path == "" {
 		return "/"
@@ -52,22 +64,35 @@ func rooted(path string) string {
 
 // reply is an answer of the data plane, the gateway's own or a function's.
 type reply struct {
-	status int
-	kind   string // the gateway's x-amzn-ErrorType; "" for a function's answer
-	header http.Header
-	body   []byte
+	status   int
+	kind     string // the gateway's x-amzn-ErrorType; "" for a function's answer
+	response string // the gateway response type that an API may give another form; "" for a function's answer
+	message  string // in the gateway's body
+	header   http.Header
+	body     []byte
 }
 
-// The gateway's own errors. They name no version: whoever sees one cannot tell whose it was.
+// The gateway's own errors. They name no version: whoever sees one cannot tell whose it was. Which response type API Gateway
+// counts an integration's failures under is not recorded; all of them fall back on DEFAULT_5XX.
 var (
-	invocationFailed = reply{status: 500, kind: "InternalServerErrorException", body: []byte(`{"message": "Internal server error"}`)}
-	functionFailed   = reply{status: 502, kind: "InternalServerErrorException", body: []byte(`{"message": "Internal server error"}`)}
-	timedOut         = reply{status: 504, kind: "InternalServerErrorException", body: []byte(`{"message": "Endpoint request timed out"}`)}
-	noSuchRoute      = reply{status: 403, kind: "MissingAuthenticationTokenException", body: []byte(`{"message":"Missing Authentication Token"}`)}
-	forbidden        = reply{status: 403, kind: "ForbiddenException", body: []byte(`{"message":"Forbidden"}`)}
-	throttled        = reply{status: 429, kind: "TooManyRequestsException", body: []byte(`{"message":"Too Many Requests"}`)}
-	tooLarge         = reply{status: 413, kind: "RequestTooLargeException", body: []byte(`{"message":"Request Too Long"}`)}
+	invocationFailed = gatewayError(500, "InternalServerErrorException", "API_CONFIGURATION_ERROR", `{"message": "Internal server error"}`)
+	invokeThrottled  = gatewayError(500, "InternalServerErrorException", "INTEGRATION_FAILURE", `{"message": "Internal server error"}`)
+	functionFailed   = gatewayError(502, "InternalServerErrorException", "INTEGRATION_FAILURE", `{"message": "Internal server error"}`)
+	timedOut         = gatewayError(504, "InternalServerErrorException", "INTEGRATION_TIMEOUT", `{"message": "Endpoint request timed out"}`)
+	noSuchRoute      = gatewayError(403, "MissingAuthenticationTokenException", "MISSING_AUTHENTICATION_TOKEN", `{"message":"Missing Authentication Token"}`)
+	forbidden        = gatewayError(403, "ForbiddenException", "ACCESS_DENIED", `{"message":"Forbidden"}`)
+	keyRefused       = gatewayError(403, "ForbiddenException", "INVALID_API_KEY", `{"message":"Forbidden"}`)
+	throttled        = gatewayError(429, "TooManyRequestsException", "THROTTLED", `{"message":"Too Many Requests"}`)
+	tooLarge         = gatewayError(413, "RequestTooLargeException", "REQUEST_TOO_LARGE", `{"message":"Request Too Long"}`)
 )
+
+func gatewayError(status int, kind, response, body string) reply {
+	var said message
+	if err := json.Unmarshal([]byte(body), &said); err != nil {
+		panic(err)
+	}
+	return reply{status: status, kind: kind, response: response, message: said.Text, body: []byte(body)}
+}
 
 // exchange is one request to an API on its way through the gateway.
 type exchange struct {
@@ -76,23 +101,62 @@ type exchange struct {
 	requestID  string
 	extendedID string
 	traceID    string
+
+	// what $context is made of
+	begun      time.Time
+	request    *http.Request
+	to         target
+	arm        *arm // nil until one was chosen
+	canary     bool
+	route      *route            // nil until one was found
+	parameters map[string]string // of the path
+	log        *accessLog
+	failure    struct{ message, response string } // of an error that is the gateway's own
+	lambda     lambdaCall
+
+	done    bool // the fields below are set
+	status  int  // 0: nobody waited for the answer
+	length  int  // of the body, bytes
+	latency time.Duration
+}
+
+// lambdaCall is how the integration went. The latency is measured for an access log only.
+type lambdaCall struct {
+	called   bool
+	status   int // Lambda's own
+	function int // the status that the function returned; 0: none
+	latency  time.Duration
+	trouble  string
+}
+
+// lambdaID is the request id of the function's invocation.
+func (x *exchange) lambdaID() string {
+	bits := x.draw.bits(forLambdaID)
+	return string(appendUUID(make([]byte, 0, 36), bits, mix(bits)))
 }
 
 func (p *plane) begin(r *http.Request) *exchange {
 	f := p.faults.Load()
-	x := &exchange{faults: f, draw: p.next(f)}
+	x := &exchange{faults: f, draw: p.next(f), begun: time.Now(), request: r}
 	if x.requestID = r.Header.Get("X-Amzn-Requestid"); !isUUID(x.requestID) {
 		bits := x.draw.bits(forID)
 		x.requestID = string(appendUUID(make([]byte, 0, 36), bits, mix(bits)))
 	}
 	x.extendedID = string(appendExtendedID(make([]byte, 0, 16), x.draw.bits(forTrace)))
-	x.traceID = string(appendTrace(make([]byte, 0, 35), time.Now(), x.draw.bits(forTrace)))
+	x.traceID = string(appendTrace(make([]byte, 0, 35), x.begun, x.draw.bits(forTrace)))
 	return x
 }
 
 func (p *plane) serve(w http.ResponseWriter, r *http.Request, to target) {
 	x := p.begin(r)
+	x.to = to
 	a, err := p.handle(x, w, r, to)
+	if err == nil && a.kind != "" && x.arm != nil {
+		a = x.arm.errors.give(a, x)
+	}
+	if x.log != nil {
+		p.finish(x, a)
+	}
 	if err != nil { // the client has gone, or the server is closing: nobody is there to answer
 		panic(http.ErrAbortHandler)
 	}
@@ -107,20 +171,22 @@ func (p *plane) handle(x *exchange, w http.ResponseWriter, r *http.Request, to t
 	if h == nil {
 		return noSuchRoute, nil
 	}
-	if t := x.faults.throttle; t != nil && !t.allow(elapsed()) {
-		return throttled, nil
-	}
 	serving := h.serving(int(x.draw.share(forHost) * hostCount))
 	if serving.closed && !to.custom {
 		return forbidden, nil
 	}
 	a, canary := serving.pick(x.faults, x.draw)
+	x.arm, x.canary, x.log = a, canary, serving.log
+	if t := x.faults.throttle; t != nil && !t.allow(elapsed()) {
+		return throttled, nil
+	}
 	route, parameters := a.match(r.Method, to.path)
+	x.route, x.parameters = route, parameters
 	if route == nil || route.method.AuthorizationType == "AWS_IAM" && !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ") {
 		return noSuchRoute, nil
 	}
 	if route.method.APIKeyRequired { // there are no keys, so none is right
-		return forbidden, nil
+		return keyRefused, nil
 	}
 	if at := elapsed(); route.limit != nil && !route.limit.allow(at) || !x.faults.account.allow(at) {
 		return throttled, nil
@@ -165,9 +231,11 @@ func (p *plane) integrate(ctx context.Context, x *exchange, to *route, verb stri
 		return invocationFailed, nil
 	}
 	if x.faults.denied[to.qualifier] {
+		x.lambda.trouble = "Invalid permissions on Lambda function"
 		return invocationFailed, nil
 	}
 	if i.Credentials == "" && !f.policies[to.qualifier].allows(to.source+verb+to.path) {
+		x.lambda.trouble = "Invalid permissions on Lambda function"
 		return invocationFailed, nil
 	}
 	number, found := f.resolve(to.qualifier, x.draw)
@@ -180,14 +248,30 @@ func (p *plane) integrate(ctx context.Context, x *exchange, to *route, verb stri
 	}
 	ctx, cancel := context.WithTimeout(ctx, to.timeout)
 	defer cancel()
+	x.lambda.called = true
+	var begun time.Time
+	if x.log != nil {
+		begun = time.Now()
+	}
 	out, err := v.run(ctx, x, f, to.qualifier, event)
+	if x.log != nil {
+		x.lambda.latency = time.Since(begun)
+	}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		x.lambda.trouble = "Execution failed due to a timeout error"
 		return timedOut, nil
 	case ctx.Err() != nil:
 		return reply{}, ctx.Err()
 	case err != nil:
+		x.lambda.status, x.lambda.trouble = 200, "Lambda execution failed with status 200 due to customer function error"
 		return functionFailed, nil
+	}
+	x.lambda.status = 200
+	if out.reply.kind == "" {
+		x.lambda.function = out.reply.status
+	} else {
+		x.lambda.trouble = "Malformed Lambda proxy response"
 	}
 	return out.reply, nil
 }

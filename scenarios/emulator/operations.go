@@ -136,7 +136,7 @@ func operations(s *Server) *http.ServeMux {
 	// These two run a function, so they take no lock while they wait for it.
 	mux.Handle("POST /2015-03-31/functions/{function}/invocations", s.unlocked((*control).invoke))
 	mux.Handle(testInvoke, s.unlocked((*control).testInvokeMethod))
-	mux.HandleFunc("POST /{$}", s.queryProtocol)
+	mux.HandleFunc("POST /{$}", s.rpc)
 	mux.HandleFunc("/", unknownOperation)
 	return mux
 }

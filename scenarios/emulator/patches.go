@@ -186,6 +186,9 @@ func (s *stage) applyAccessLog(op patchOperation) error {
 	if op.Op != "replace" && op.Op != "add" || op.Path == "/accessLogSettings" {
 		return op.invalidHere()
 	}
+	if err := validateAccessLog(op); err != nil {
+		return err
+	}
 	if s.AccessLogSettings == nil {
 		s.AccessLogSettings = &accessLogSettings{}
 	}

@@ -15,7 +15,8 @@ type plane struct {
 	faults    atomic.Pointer[conditions]
 	drawn     atomic.Uint64 // requests so far
 	begun     time.Duration // elapsed
-	changes   uint64        // stage changes so far; guarded by the control plane's lock
+	logs      logs
+	changes   uint64 // stage changes so far; guarded by the control plane's lock
 }
 
 type stageKey struct{ api, stage string }

@@ -10,10 +10,11 @@ import (
 
 // release is a stage as a host serves it: its own arm and, when a canary is on, the canary's.
 type release struct {
-	base, canary *arm    // canary is nil without one
-	percent      float64 // of the traffic, 0 to 100, for the canary
-	closed       bool    // the API's own address is disabled: only custom domains lead here
-	buckets      buckets // of the stage's method settings, shared by both arms
+	base, canary *arm       // canary is nil without one
+	percent      float64    // of the traffic, 0 to 100, for the canary
+	closed       bool       // the API's own address is disabled: only custom domains lead here
+	buckets      buckets    // of the stage's method settings, shared by both arms
+	log          *accessLog // nil: none
 }
 
 // arm is one deployment under one set of variables, with every integration resolved.
@@ -23,6 +24,7 @@ type arm struct {
 	variables    map[string]string
 	exact        map[string]*node // resources without path parameters
 	templates    []*node          // the others, most specific first
+	errors       errorForms
 }
 
 type node struct {
@@ -45,7 +47,8 @@ type route struct {
 
 // newRelease takes over the former one's buckets, so that saving a stage does not fill them.
 func newRelease(api *restAPI, s *stage, former *release) *release {
-	r := &release{base: newArm(api, s.StageName, s.DeploymentID, s.Variables), closed: api.NoExecute, buckets: buckets{}}
+	r := &release{base: newArm(api, s.StageName, s.DeploymentID, s.Variables), closed: api.NoExecute, buckets: buckets{},
+		log: newAccessLog(s.AccessLogSettings)}
 	if c := s.CanarySettings; c != nil {
 		r.percent = float64(c.PercentTraffic)
 		r.canary = newArm(api, s.StageName, c.DeploymentID, with(s.Variables, c.Overrides)) // overrides win, the rest stays visible
@@ -62,11 +65,13 @@ func newRelease(api *restAPI, s *stage, former *release) *release {
 }
 
 func newArm(api *restAPI, stage, deploymentID string, variables map[string]string) *arm {
-	var snapshot []deployed
-	if d := api.deploymentByID(deploymentID); d != nil {
-		snapshot = d.snapshot
+	d := api.deploymentByID(deploymentID)
+	if d == nil {
+		d = &deployment{}
 	}
-	return resolve(api, stage, deploymentID, snapshot, variables)
+	a := resolve(api, stage, deploymentID, d.snapshot, variables)
+	a.errors = d.errors
+	return a
 }
 
 func resolve(api *restAPI, stage, deploymentID string, snapshot []deployed, variables map[string]string) *arm {

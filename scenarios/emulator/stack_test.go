@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	apitypes "github.com/aws/aws-sdk-go-v2/service/apigateway/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -27,6 +28,7 @@ type stack struct {
 	gateway  *apigateway.Client
 	lambda   *lambda.Client
 	sts      *sts.Client
+	logs     *cloudwatchlogs.Client
 	client   *http.Client
 	api      string
 	resource string
@@ -60,6 +62,7 @@ func start(t testing.TB, f Faults) *stack {
 		gateway: apigateway.NewFromConfig(config),
 		lambda:  lambda.NewFromConfig(config),
 		sts:     sts.NewFromConfig(config),
+		logs:    cloudwatchlogs.NewFromConfig(config),
 		client:  &http.Client{Transport: transport, Timeout: 40 * time.Second},
 	}
 }
@@ -189,12 +192,22 @@ type got struct {
 
 func (s *stack) get(stage, path string) got {
 	s.Helper()
-	r, err := s.client.Get(s.server.URL() + "/restapis/" + s.api + "/" + stage + "/_user_request_" + path)
+	g, err := s.getContext(context.Background(), stage, path)
 	s.must(err)
+	return g
+}
+
+func (s *stack) getContext(ctx context.Context, stage, path string) (got, error) {
+	s.Helper()
+	in, err := http.NewRequestWithContext(ctx, "GET", s.server.URL()+"/restapis/"+s.api+"/"+stage+"/_user_request_"+path, nil)
+	s.must(err)
+	r, err := s.client.Do(in)
+	if err != nil {
+		return got{}, err
+	}
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
-	s.must(err)
-	return got{r.StatusCode, string(body), r.Header}
+	return got{r.StatusCode, string(body), r.Header}, err
 }
 
 var inText = regexp.MustCompile(`all products v(\d+)`)

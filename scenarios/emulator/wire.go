@@ -141,7 +141,7 @@ func respond(w http.ResponseWriter, requestID string, a answer, err error) {
 	if !raw && a.body != nil {
 		body = encode(a.body)
 	}
-	if len(body) > 0 {
+	if len(body) > 0 && h.Get("Content-Type") == "" {
 		h.Set("Content-Type", "application/json")
 	}
 	if a.status != http.StatusNoContent {
