@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/smithy-go/middleware"
 )
 
@@ -21,6 +21,7 @@ const (
 	verbAbort    = "abort canary"
 	verbRollback = "roll back"
 	verbRestore  = "restore"
+	verbRepoint  = "repoint"
 )
 
 // undoTime bounds an undo that no caller waits for any more.
@@ -31,8 +32,9 @@ type act struct {
 	c      *Client
 	j      *Journal
 	change Change
-	state  State // the stage as last read
-	first  bool  // no step journaled yet
+	before position
+	at     position // as last read
+	first  bool     // no step journaled yet
 
 	// back is set on the way back. What that needs is on disk since the story
 	// began: a journal that cannot be written any more (a full disk) is then a
@@ -40,37 +42,38 @@ type act struct {
 	back bool
 }
 
-// A plan says which patches a verb needs on the stage as it is, or refuses.
-type plan func(before State) ([][]Operation, error)
+// A plan says what a verb needs to do from where things are, or refuses. It
+// adds the readings of the aliases that it is going to move.
+type plan func(before *position) ([]deed, error)
 
-// perform is a verb that only patches the stage, and goes back when the
+// perform is a verb that needs nothing but its deeds, and goes back when the
 // control plane does something else than it was asked.
 func (c *Client) perform(ctx context.Context, j *Journal, verb string, ref Ref, p plan) (Change, error) {
-	a, patches, err := c.prepare(ctx, j, verb, ref, p)
+	a, deeds, err := c.prepare(ctx, j, verb, ref, p)
 	if err == nil {
-		err = a.patchOrUndo(ctx, patches)
+		err = a.doOrUndo(ctx, deeds)
 	}
 	return a.result(err)
 }
 
 // prepare reads, plans, announces and opens the story: after it nothing has
 // been sent that changes anything.
-func (c *Client) prepare(ctx context.Context, j *Journal, verb string, ref Ref, p plan) (*act, [][]Operation, error) {
+func (c *Client) prepare(ctx context.Context, j *Journal, verb string, ref Ref, p plan) (*act, []deed, error) {
 	a := &act{c: c, j: j, change: Change{Verb: verb, Ref: ref}, first: true}
 	a.back = verb == verbAbort || verb == verbRollback || verb == verbRestore
-	before, err := c.read(ctx, ref)
+	before, err := c.position(ctx, ref)
 	if err != nil {
 		return a, nil, err
 	}
-	a.state, a.change.Before, a.change.After = before, before, before
-	patches, err := p(before)
-	if err != nil || len(patches) == 0 {
+	deeds, err := p(&before)
+	a.before, a.at, a.change.Before = before, before, before.State
+	if err != nil || len(deeds) == 0 {
 		return a, nil, err
 	}
 	if c.Announce != nil {
 		planned := a.change
-		planned.Operations = flatten(patches)
-		planned.After = before.with(planned.Operations...)
+		planned.Operations, planned.Moves = operations(deeds), moves(deeds)
+		planned.After = before.with(deeds...).State
 		if err := c.Announce(planned); err != nil {
 			return a, nil, err
 		}
@@ -78,7 +81,7 @@ func (c *Client) prepare(ctx context.Context, j *Journal, verb string, ref Ref, 
 	if err := j.about(c, ref); err != nil {
 		return a, nil, err
 	}
-	return a, patches, a.journaled(j.begin(ref, before))
+	return a, deeds, a.journaled(j.begin(ref, before.State))
 }
 
 // journaled is what becomes of an error of the journal.
@@ -93,31 +96,29 @@ func (a *act) journaled(err error) error {
 }
 
 func (a *act) result(err error) (Change, error) {
-	a.change.After = a.state
+	a.change.After = a.at.State
 	if err != nil {
-		return a.change, fmt.Errorf("%s on %s: %w", a.change.Verb, a.change.Ref.Stage, err)
+		return a.change, fmt.Errorf("%s on %s: %w", a.change.Verb, a.change.Ref, err)
 	}
 	return a.change, nil
 }
 
-// patch sends the patches one by one, reading the stage back after each.
-func (a *act) patch(ctx context.Context, patches [][]Operation) error {
-	for _, ops := range patches {
-		want := a.state.with(ops...)
-		err := a.step(ctx, Step{Request: "UpdateStage", Operations: ops}, func(ctx context.Context) (Outcome, error) {
-			return a.update(ctx, ops, want)
-		})
+// do sends the deeds one by one, reading back after each.
+func (a *act) do(ctx context.Context, deeds []deed) error {
+	for _, d := range deeds {
+		err := a.step(ctx, d.step(), func(ctx context.Context) (Outcome, error) { return a.send(ctx, d) })
 		if err != nil {
 			return err
 		}
-		a.change.Operations = append(a.change.Operations, ops...)
+		a.change.Operations = append(a.change.Operations, d.ops...)
+		a.change.Moves = append(a.change.Moves, moves([]deed{d})...)
 	}
 	return nil
 }
 
-// patchOrUndo is patch, and the stage as it was when a patch was not taken.
-func (a *act) patchOrUndo(ctx context.Context, patches [][]Operation) error {
-	err := a.patch(ctx, patches)
+// doOrUndo is do, and everything as it was when a deed was not taken.
+func (a *act) doOrUndo(ctx context.Context, deeds []deed) error {
+	err := a.do(ctx, deeds)
 	if errors.Is(err, ErrNotTaken) {
 		return a.undo(ctx, err)
 	}
@@ -147,31 +148,56 @@ func (a *act) step(ctx context.Context, s Step, request func(context.Context) (O
 	return err
 }
 
-// update sends one patch and compares the stage with what it should be then.
-// What was answered counts for less than what is there: an error whose patch
-// took effect all the same (a lost answer, a repeated remove) is none.
-func (a *act) update(ctx context.Context, ops []Operation, want State) (Outcome, error) {
-	ref := a.change.Ref
-	_, sent := a.c.gateway.UpdateStage(ctx, &apigateway.UpdateStageInput{
-		RestApiId: &ref.API, StageName: &ref.Stage, PatchOperations: wire(ops),
-	}, uncancelled)
-	after, read := a.readBack(ctx, want)
+// send makes one deed's request and compares what is there with what should be
+// then. What was answered counts for less than what is there: an error whose
+// change took effect all the same (a lost answer, a repeated remove) is none.
+func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
+	want := a.at.with(d)
+	attempts, sent := a.request(ctx, d)
+	after, read := a.readBack(ctx, d, want)
 	switch {
 	case read != nil && sent != nil:
 		return Outcome{}, condense(sent)
 	case read != nil:
 		return Outcome{}, fmt.Errorf("read back: %w", read)
 	}
-	a.state = after
+	a.at = after
 	a.j.saw(after)
-	diff := after.settingsDiffer(want)
-	switch {
-	case len(diff) == 0:
+	diff := after.differ(want)
+	if len(diff) == 0 {
 		return Outcome{}, nil
-	case sent != nil:
-		return Outcome{Stage: &after}, condense(sent)
 	}
-	return Outcome{Stage: &after}, &notTaken{diff: diff}
+	found := Outcome{Stage: &after.State}
+	if d.move != nil {
+		alias := after.Aliases[d.move.Was.key()]
+		found = Outcome{Alias: &alias}
+	}
+	switch {
+	case hasCode(sent, "PreconditionFailedException"):
+		// Somebody moved the alias since it was read, and AWS did nothing. A
+		// repeated request may have been refused for what its own first attempt did.
+		if attempts == 1 {
+			found = Outcome{Refused: true}
+		}
+		return found, fmt.Errorf("%w: %w", ErrChanged, condense(sent))
+	case sent != nil:
+		return found, condense(sent)
+	}
+	return found, &notTaken{diff: diff}
+}
+
+// request says how often the request was made, too.
+func (a *act) request(ctx context.Context, d deed) (attempts int, err error) {
+	count := uncancelled(&attempts)
+	if d.move != nil {
+		_, err = a.c.lambda.UpdateAlias(ctx, d.move.input(), func(o *lambda.Options) { o.APIOptions = append(o.APIOptions, count) })
+		return attempts, err
+	}
+	ref := a.change.Ref
+	_, err = a.c.gateway.UpdateStage(ctx, &apigateway.UpdateStageInput{
+		RestApiId: &ref.API, StageName: &ref.Stage, PatchOperations: wire(d.ops),
+	}, func(o *apigateway.Options) { o.APIOptions = append(o.APIOptions, count) })
+	return attempts, err
 }
 
 // notTaken is a patch that was answered with success and did something else.
@@ -183,10 +209,10 @@ func (e *notTaken) Error() string {
 
 func (e *notTaken) Unwrap() error { return ErrNotTaken }
 
-// readBack reads the stage after a patch: a little later again where it is not
+// readBack reads what the deed was about: a little later again where it is not
 // what it should be, since no read-after-write promise is documented. It reads
 // also when the verb was cancelled meanwhile, so that the journal knows.
-func (a *act) readBack(ctx context.Context, want State) (State, error) {
+func (a *act) readBack(ctx context.Context, d deed, want position) (position, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	wait := 500 * time.Millisecond
@@ -194,111 +220,65 @@ func (a *act) readBack(ctx context.Context, want State) (State, error) {
 		wait = 20 * time.Millisecond
 	}
 	for attempt := 0; ; attempt++ {
-		after, err := a.c.read(ctx, a.change.Ref)
-		if err != nil || attempt == 2 || len(after.settingsDiffer(want)) == 0 {
+		after, err := a.look(ctx, d)
+		if err != nil || attempt == 2 || len(after.differ(want)) == 0 {
 			return after, err
 		}
 		time.Sleep(wait)
 	}
 }
 
-// undo puts the stage back after a verb that went wrong halfway, and says how
+// look is the position with a fresh reading of what the deed is about.
+func (a *act) look(ctx context.Context, d deed) (position, error) {
+	now := a.at
+	if d.move != nil {
+		alias, err := a.c.readAlias(ctx, d.move.Was.Function, d.move.Was.Name)
+		return now.at(alias), err
+	}
+	state, err := a.c.read(ctx, a.change.Ref)
+	now.State = state
+	return now, err
+}
+
+// undo puts everything back after a verb that went wrong halfway, and says how
 // that went. It runs though the verb's context may be cancelled.
 func (a *act) undo(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
-	back := &act{c: a.c, j: a.j, back: true, state: a.state, change: Change{Verb: "undo " + a.change.Verb, Ref: a.change.Ref, Before: a.state}}
-	err := back.patch(ctx, restoring(a.state, a.change.Before))
+	back := &act{c: a.c, j: a.j, back: true, at: a.at, change: Change{Verb: "undo " + a.change.Verb, Ref: a.change.Ref, Before: a.at.State}}
+	err := back.do(ctx, returning(a.at, a.before))
 	if err == nil {
 		err = back.clean(ctx)
 	}
-	a.state = back.state
+	a.at = back.at
 	a.change.Operations = append(a.change.Operations, back.change.Operations...)
+	a.change.Moves = append(a.change.Moves, back.change.Moves...)
 	a.change.Deleted = back.change.Deleted
 	a.change.Notes = append(a.change.Notes, back.change.Notes...)
+	thing := "stage"
+	if a.change.Ref.Weighted() {
+		thing = "alias"
+	}
 	if err != nil {
-		return fmt.Errorf("%w; undo: %w; the stage is not as it was, see %s", cause, err, a.j.path)
+		return fmt.Errorf("%w; undo: %w; the %s is not as it was, see %s", cause, err, thing, a.j.path)
 	}
-	return fmt.Errorf("%w; undone, the stage is as it was", cause)
-}
-
-// clean deletes the deployments that this story made and no stage uses. Those
-// of earlier stories stay: they may be what somebody rolls back to.
-func (a *act) clean(ctx context.Context) error {
-	story := a.j.current()
-	if story == nil || !story.made() || a.j.about(a.c, a.change.Ref) != nil {
-		return nil
-	}
-	api := a.change.Ref.API
-	stages, err := a.c.gateway.GetStages(ctx, &apigateway.GetStagesInput{RestApiId: &api})
-	if err != nil {
-		return condense(err)
-	}
-	used := map[string]bool{story.Before.DeploymentID: true}
-	for _, s := range stages.Item {
-		used[text(s.DeploymentId)] = true
-		if s.CanarySettings != nil {
-			used[text(s.CanarySettings.DeploymentId)] = true
-		}
-	}
-	ours, err := a.c.deploymentsOf(ctx, api, *story)
-	if err != nil {
-		return err
-	}
-	for _, id := range ours {
-		if used[id] {
-			continue
-		}
-		err := a.step(ctx, Step{Request: "DeleteDeployment"}, func(ctx context.Context) (Outcome, error) {
-			_, err := a.c.gateway.DeleteDeployment(ctx, &apigateway.DeleteDeploymentInput{RestApiId: &api, DeploymentId: &id}, uncancelled)
-			if IsNotFound(err) {
-				err = nil // deleted by an attempt whose answer was lost
-			}
-			return Outcome{Deployment: id}, condense(err)
-		})
-		if err != nil {
-			return err
-		}
-		a.change.Deleted = append(a.change.Deleted, id)
-	}
-	return nil
-}
-
-// tidy is clean where the stage is what matters: deployments that could not be
-// deleted are a note.
-func (a *act) tidy(ctx context.Context) {
-	if err := a.clean(ctx); err != nil {
-		a.change.Notes = append(a.change.Notes, "an unused deployment of coalmine's is left: "+err.Error())
-	}
-}
-
-// deploymentsOf finds a story's deployments by their description, which also
-// finds one whose CreateDeployment was never answered.
-func (c *Client) deploymentsOf(ctx context.Context, api string, story Story) ([]string, error) {
-	var ids []string
-	pages := apigateway.NewGetDeploymentsPaginator(c.gateway, &apigateway.GetDeploymentsInput{RestApiId: &api, Limit: aws.Int32(500)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, condense(err)
-		}
-		for _, d := range page.Items {
-			if strings.HasSuffix(text(d.Description), story.marker()) {
-				ids = append(ids, text(d.Id))
-			}
-		}
-	}
-	return ids, nil
+	return fmt.Errorf("%w; undone, the %s is as it was", cause, thing)
 }
 
 // uncancelled lets an attempt under way finish: one that was given up might
 // take effect after its undo. Waiting for the next attempt can be cancelled,
-// and the HTTP client's timeout bounds each.
-func uncancelled(o *apigateway.Options) {
-	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+// and the HTTP client's timeout bounds each. It counts the attempts.
+func uncancelled(attempts *int) func(*middleware.Stack) error {
+	return func(stack *middleware.Stack) error {
 		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("Uncancelled",
 			func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+				*attempts++
 				return next.HandleFinalize(context.WithoutCancel(ctx), in)
 			}), "Retry", middleware.After)
-	})
+	}
+}
+
+// finished is uncancelled as an option of API Gateway's requests.
+func finished(o *apigateway.Options) {
+	o.APIOptions = append(o.APIOptions, uncancelled(new(int)))
 }

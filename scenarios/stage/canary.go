@@ -3,7 +3,6 @@ package stage
 import (
 	"context"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
@@ -11,9 +10,15 @@ import (
 
 // CreateCanary sends a percentage of the stage's traffic, 0 < p <= 100, to a
 // canary with these stage variable overrides. The canary shares the stage's
-// deployment until DeployCanary. It refuses when the stage has a canary.
+// deployment until DeployCanary. It refuses when the stage has a canary, and when
+// the overrides lead a method of the API to an alias that is not there or that
+// the API may not invoke.
 func (c *Client) CreateCanary(ctx context.Context, j *Journal, ref Ref, p float64, overrides map[string]string) (Change, error) {
-	return c.perform(ctx, j, verbCreate, ref, func(before State) ([][]Operation, error) {
+	var notes []string
+	change, err := c.perform(ctx, j, verbCreate, ref, func(before *position) (_ []deed, err error) {
+		if err := unweighted(ref, "give a version of its function a weight (aws lambda update-alias --routing-config)"); err != nil {
+			return nil, err
+		}
 		if !(p > 0 && p <= 100) {
 			return nil, fmt.Errorf("percent %v: not above 0 and at most 100", p)
 		}
@@ -23,28 +28,35 @@ func (c *Client) CreateCanary(ctx context.Context, j *Journal, ref Ref, p float6
 		if before.Canary != nil {
 			return nil, fmt.Errorf("%w: %s", ErrCanaryExists, before.Canary)
 		}
+		if notes, err = c.leadSomewhere(ctx, before.State, overrides); err != nil {
+			return nil, err
+		}
 		// What the console sends: percent first, which makes the canary.
 		ops := []Operation{replace(percentPath, percent(p)), replace(stageCachePath, "false")}
 		for _, key := range keys(overrides) {
 			ops = append(ops, replace(overridesPath+"/"+key, overrides[key]))
 		}
-		return [][]Operation{ops}, nil
+		return patch(ops), nil
 	})
+	change.Notes = append(change.Notes, notes...)
+	return change, err
 }
 
 // SetPercent changes how much of the traffic the canary gets, 0 to 100: 0 is
 // the fast stop that leaves the canary's settings.
 func (c *Client) SetPercent(ctx context.Context, j *Journal, ref Ref, p float64) (Change, error) {
-	return c.perform(ctx, j, verbPercent, ref, func(before State) ([][]Operation, error) {
+	return c.perform(ctx, j, verbPercent, ref, func(before *position) ([]deed, error) {
 		switch {
 		case !(p >= 0 && p <= 100):
 			return nil, fmt.Errorf("percent %v: not from 0 to 100", p)
+		case ref.Weighted():
+			return weigh(before, ref, p)
 		case before.Canary == nil:
 			return nil, ErrNoCanary
 		case before.Canary.Percent == p:
 			return nil, nil
 		}
-		return [][]Operation{{replace(percentPath, percent(p))}}, nil
+		return patch([]Operation{replace(percentPath, percent(p))}), nil
 	})
 }
 
@@ -56,11 +68,14 @@ const newDeployment = "(new deployment)"
 // settings. CreateDeployment on the stage would overwrite percent and
 // overrides, and cannot say zero.
 func (c *Client) DeployCanary(ctx context.Context, j *Journal, ref Ref, description string) (Change, error) {
-	a, _, err := c.prepare(ctx, j, verbDeploy, ref, func(before State) ([][]Operation, error) {
+	a, _, err := c.prepare(ctx, j, verbDeploy, ref, func(before *position) ([]deed, error) {
+		if err := unweighted(ref, "it has no deployment"); err != nil {
+			return nil, err
+		}
 		if before.Canary == nil {
 			return nil, ErrNoCanary
 		}
-		return [][]Operation{{replace(canaryDeploy, newDeployment)}}, nil
+		return patch([]Operation{replace(canaryDeploy, newDeployment)}), nil
 	})
 	if err != nil {
 		return a.result(err)
@@ -69,7 +84,7 @@ func (c *Client) DeployCanary(ctx context.Context, j *Journal, ref Ref, descript
 	// answer with its id is lost.
 	description = strings.TrimSpace(description + " " + j.last().marker())
 	err = a.step(ctx, Step{Request: "CreateDeployment"}, func(ctx context.Context) (Outcome, error) {
-		out, err := c.gateway.CreateDeployment(ctx, &apigateway.CreateDeploymentInput{RestApiId: &ref.API, Description: &description}, uncancelled)
+		out, err := c.gateway.CreateDeployment(ctx, &apigateway.CreateDeploymentInput{RestApiId: &ref.API, Description: &description}, finished, oncePerFiveSeconds)
 		if err != nil {
 			return Outcome{}, condense(err)
 		}
@@ -79,31 +94,34 @@ func (c *Client) DeployCanary(ctx context.Context, j *Journal, ref Ref, descript
 	if err != nil {
 		return a.result(err)
 	}
-	return a.result(a.patchOrUndo(ctx, [][]Operation{{replace(canaryDeploy, a.change.Created)}}))
+	return a.result(a.doOrUndo(ctx, patch([]Operation{replace(canaryDeploy, a.change.Created)})))
 }
 
 // Abort takes the canary away: percent to 0 first, then the settings. The
 // stage's own deployment and variables were never the canary's. Deployments
-// that this story made are deleted when no stage uses them. With an expected
-// canary any other refuses, with ErrChanged; its percent may be another.
+// that this story made are deleted when no stage uses them. A weighted alias
+// loses its second version at once. With an expected canary any other refuses,
+// with ErrChanged; its percent may be another.
 func (c *Client) Abort(ctx context.Context, j *Journal, ref Ref, expect *Measured) (Change, error) {
-	a, patches, err := c.prepare(ctx, j, verbAbort, ref, func(before State) ([][]Operation, error) {
+	a, deeds, err := c.prepare(ctx, j, verbAbort, ref, func(before *position) ([]deed, error) {
+		if ref.Weighted() {
+			alias, _, err := before.canaryAlias(ref)
+			if err == nil {
+				err = expect.sameCanary(*before)
+			}
+			return alone(alias, alias.Version), err
+		}
 		if before.Canary == nil {
 			return nil, ErrNoCanary
 		}
-		return removing(before), expect.sameCanary(before)
+		return patch(removing(before.State)...), expect.sameCanary(*before)
 	})
 	if err != nil {
 		return a.result(err)
 	}
-	if err := a.patch(ctx, patches); err != nil {
+	if err := a.do(ctx, deeds); err != nil {
 		return a.result(err)
 	}
 	a.tidy(ctx)
 	return a.result(nil)
-}
-
-// overridden reports whether a canary differs from its stage at all.
-func (s State) overridden() bool {
-	return s.Canary.DeploymentID != s.DeploymentID || !maps.Equal(s.CanaryVariables(), s.Variables)
 }

@@ -4,24 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 )
 
@@ -89,15 +87,12 @@ func newClient(cfg aws.Config, endpoint string) *Client {
 		base = &endpoint
 	}
 	cfg.BaseEndpoint = base
-	c := &Client{
-		endpoint: endpoint,
-		region:   cfg.Region,
-		config:   cfg,
-		gateway:  apigateway.NewFromConfig(cfg, func(o *apigateway.Options) { o.BaseEndpoint = base }),
-		lambda:   lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint = base }),
-		sts:      sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = base }),
-		apis:     map[string]api{},
-	}
+	c := &Client{endpoint: endpoint, region: cfg.Region, apis: map[string]api{}}
+	cfg.APIOptions = append(slices.Clone(cfg.APIOptions), c.nameRequests)
+	c.config = cfg
+	c.gateway = apigateway.NewFromConfig(cfg, func(o *apigateway.Options) { o.BaseEndpoint = base })
+	c.lambda = lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint = base })
+	c.sts = sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = base })
 	return c
 }
 
@@ -165,30 +160,6 @@ func load(ctx context.Context, c Config, endpoint string) (aws.Config, error) {
 	cfg.HTTPClient = awshttp.NewBuildableClient().WithTimeout(30 * time.Second)
 	cfg.APIOptions = append(cfg.APIOptions, middleware.AddUserAgentKey("coalmine"))
 	return cfg, nil
-}
-
-// retryer is the SDK's standard one, which also takes API Gateway's 409 for a
-// concurrent modification: the SDK itself gives up on it at once. There is
-// nobody to be gentle with on loopback.
-func retryer(loopback bool) aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = 5
-		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(concurrentModification))
-		if loopback {
-			o.MaxAttempts = 4
-			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-				return time.Duration((0.5 + rand.Float64()/2) * float64(3*time.Millisecond<<min(attempt, 4))), nil
-			})
-		}
-	})
-}
-
-func concurrentModification(err error) aws.Ternary {
-	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == "ConflictException" && strings.Contains(api.ErrorMessage(), "concurrent modification") {
-		return aws.TrueTernary
-	}
-	return aws.UnknownTernary
 }
 
 // Account is the account that the credentials belong to.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
@@ -17,7 +18,7 @@ import (
 // What a caller may want to tell apart, with errors.Is.
 var (
 	ErrCanaryExists = errors.New("the stage has a canary already")
-	ErrNoCanary     = errors.New("the stage has no canary")
+	ErrNoCanary     = errors.New("there is no canary")
 	ErrChanged      = errors.New("stage changed under test")
 	ErrNotTaken     = errors.New("the control plane answered success and did something else")
 	ErrUnfinished   = errors.New("unfinished story")
@@ -30,16 +31,22 @@ var (
 // own error is underneath.
 type RequestError struct {
 	Operation string // "UpdateStage"
+	Resource  string // "restapis/abc/stages/prod", "" where the operation has none
 	Code      string // AWS's error code, "" when the request was not answered by AWS
 	Message   string
+	Remedy    string // what to do about it, "" where nobody knows
 	cause     error
 	kind      error
 }
 
-// Error is one line: operation, code, message.
+// Error is one line: operation and resource, code, message, remedy.
 func (e *RequestError) Error() string {
+	message := e.Message
+	if e.Remedy != "" {
+		message = strings.TrimRight(message, ". ")
+	}
 	var parts []string
-	for _, part := range []string{e.Operation, e.Code, e.Message} {
+	for _, part := range []string{strings.TrimSpace(e.Operation + " " + e.Resource), e.Code, message, e.Remedy} {
 		if part != "" {
 			parts = append(parts, strings.Join(strings.Fields(part), " "))
 		}
@@ -74,9 +81,13 @@ func condense(err error) error {
 		answer  *smithyhttp.ResponseError
 		send    *smithyhttp.RequestSendError
 	)
+	request := &request{}
+	if errors.As(err, &request) {
+		e.Resource = request.resource
+	}
 	switch {
 	case errors.As(err, &api):
-		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
+		e.Code, e.Message = api.ErrorCode(), unsigned(api.ErrorMessage())
 		if slices.Contains(credentialCodes, e.Code) {
 			e.kind = ErrCredentials
 		}
@@ -99,14 +110,22 @@ func condense(err error) error {
 	default:
 		e.Message = innermost(err).Error()
 	}
+	var gaveUp *retry.MaxAttemptsError
+	if errors.As(err, &gaveUp) && gaveUp.Attempt > 1 {
+		e.Message = fmt.Sprintf("%s (%d attempts)", strings.TrimRight(e.Message, ". "), gaveUp.Attempt)
+	}
+	e.Remedy = e.remedy(request)
 	return e
 }
 
-// credentialCodes are AWS's words for credentials it does not take.
-var credentialCodes = []string{
-	"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "InvalidSignatureException",
-	"SignatureDoesNotMatch", "UnrecognizedClientException", "IncompleteSignature", "MissingAuthenticationToken",
+// unsigned cuts what AWS repeats of a signed request, session token and all.
+func unsigned(message string) string {
+	message, _, _ = strings.Cut(message, "The Canonical String")
+	return message
 }
+
+// credentialCodes are AWS's words for credentials it does not take.
+var credentialCodes = slices.Concat(expiredCodes, unknownKeyCodes, skewCodes)
 
 func credentialTrouble(err error) string {
 	last := innermost(err).Error()
@@ -134,7 +153,7 @@ func hasCode(err error, code string) bool {
 
 // IsNotFound reports whether AWS said that the thing asked for does not exist.
 func IsNotFound(err error) bool {
-	return hasCode(err, "NotFoundException") || hasCode(err, "ResourceNotFoundException")
+	return hasCode(err, "NotFoundException") || hasCode(err, "ResourceNotFoundException") || hasCode(err, "ProvisionedConcurrencyConfigNotFoundException")
 }
 
 // Condense makes one line of an SDK error; for scenarios/products.

@@ -28,8 +28,7 @@ import (
 type Journal struct {
 	path string
 	at   control
-	api  string
-	name string // stage
+	ref  Ref // the splitter, without a method
 
 	mu      sync.Mutex
 	file    *os.File
@@ -52,7 +51,7 @@ type Story struct {
 	At time.Time `json:"at"`
 	control
 	Ref    Ref    `json:"ref"`
-	Before State  `json:"before"`
+	Before State  `json:"before,omitzero"` // none of a weighted alias: its first step has what was
 	Steps  []Step `json:"-"`
 	End    *End   `json:"-"` // nil: unfinished
 }
@@ -61,8 +60,9 @@ type Story struct {
 type Step struct {
 	At         time.Time   `json:"at"`
 	Verb       string      `json:"verb"`
-	Request    string      `json:"request"` // UpdateStage, CreateDeployment, DeleteDeployment
+	Request    string      `json:"request"` // UpdateStage, UpdateAlias, CreateDeployment, DeleteDeployment
 	Operations []Operation `json:"operations,omitempty"`
+	Move       *Move       `json:"move,omitempty"`   // of an alias
 	Before     *State      `json:"before,omitempty"` // on a verb's first step
 	Outcome    *Outcome    `json:"-"`                // nil: begun, and never heard of again
 }
@@ -72,7 +72,9 @@ type Outcome struct {
 	At         time.Time `json:"at"`
 	Deployment string    `json:"deployment,omitempty"` // made or deleted
 	Error      string    `json:"error,omitempty"`
-	Stage      *State    `json:"stage,omitempty"` // as found after an error
+	Refused    bool      `json:"refused,omitempty"` // by AWS: certainly nothing was changed
+	Stage      *State    `json:"stage,omitempty"`   // as found after an error
+	Alias      *Alias    `json:"alias,omitempty"`   // the same
 }
 
 // End closes a story.
@@ -92,7 +94,29 @@ type record struct {
 
 // Unfinished reports whether the story may have changed the stage and was not
 // brought to its end.
-func (s Story) Unfinished() bool { return s.End == nil && len(s.Steps) > 0 }
+func (s Story) Unfinished() bool {
+	return s.End == nil && slices.ContainsFunc(s.Steps, func(step Step) bool { return !step.refused() })
+}
+
+func (s Step) refused() bool { return s.Outcome != nil && s.Outcome.Refused }
+func (s Step) done() bool    { return s.Outcome != nil && s.Outcome.Error == "" }
+
+// aliasesBefore are the aliases that these steps may have moved, as they were.
+func aliasesBefore(steps []Step) map[string]Alias {
+	was := map[string]Alias{}
+	for _, step := range steps {
+		if step.Move == nil || step.refused() {
+			continue
+		}
+		if _, known := was[step.Move.Was.key()]; !known {
+			was[step.Move.Was.key()] = step.Move.Was
+		}
+	}
+	return was
+}
+
+// start is where the story began.
+func (s Story) start() position { return position{State: s.Before, Aliases: aliasesBefore(s.Steps)} }
 
 func (s Story) verbs() string {
 	var verbs []string
@@ -128,7 +152,7 @@ func (c *Client) OpenJournal(dir string, ref Ref) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.at, j.api, j.name = c.control(), ref.API, ref.Stage
+	j.at, j.ref = c.control(), ref
 	if last := j.last(); last != nil && last.Unfinished() {
 		err := fmt.Errorf("journal %s: %w of %s (%s); first run: coalmine canary recover %s",
 			path, ErrUnfinished, last.At.Format(time.RFC3339), last.verbs(), path)
@@ -141,11 +165,15 @@ func (c *Client) control() control {
 	return control{Account: c.account, Region: c.region, Endpoint: c.endpoint}
 }
 
-// journalName is ACCOUNT-REGION-API-STAGE.ndjson. Off AWS the endpoint's
+// journalName is ACCOUNT-REGION-API-STAGE.ndjson, and lambda-FUNCTION-ALIAS for
+// a weighted alias. Off AWS the endpoint's
 // address comes before it: two emulators are two clouds, whatever account they
 // say they are.
 func (c *Client) journalName(ref Ref) string {
 	name := strings.Join([]string{c.account, c.region, ref.API, ref.Stage}, "-") + ".ndjson"
+	if ref.Weighted() {
+		name = strings.Join([]string{c.account, c.region, "lambda", ref.Function, ref.Alias}, "-") + ".ndjson"
+	}
 	if u, err := url.Parse(c.endpoint); err == nil && c.endpoint != "" && !c.Real() {
 		name = u.Host + "-" + name
 	}
@@ -273,14 +301,25 @@ func (j *Journal) Stories() []Story {
 func (j *Journal) BeforePromote() (State, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, story := range slices.Backward(j.stories) {
-		for _, step := range slices.Backward(story.Steps) {
-			if step.Verb == verbPromote && step.Before != nil && step.Outcome != nil && step.Outcome.Error == "" {
-				return *step.Before, true
-			}
-		}
+	if steps := j.sincePromote(); len(steps) > 0 {
+		return *steps[0].Before, true
 	}
 	return State{}, false
+}
+
+// sincePromote are the steps from the last promote's first on, in later
+// stories too: a repoint may be one of its own.
+func (j *Journal) sincePromote() []Step {
+	var later []Step
+	for _, story := range slices.Backward(j.stories) {
+		for i, step := range slices.Backward(story.Steps) {
+			if step.Verb == verbPromote && step.Before != nil && step.done() {
+				return slices.Concat(story.Steps[i:], later)
+			}
+		}
+		later = slices.Concat(story.Steps, later)
+	}
+	return nil
 }
 
 // Done ends the story: the stage is where it was meant to be, and restored
@@ -329,11 +368,11 @@ func (j *Journal) Before() (State, bool) {
 	return j.last().Before, true
 }
 
-// saw notes what a reading of the stage shows.
-func (j *Journal) saw(s State) {
+// saw notes what a reading shows.
+func (j *Journal) saw(p position) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.asWas = j.open && len(s.settingsDiffer(j.last().Before)) == 0
+	j.asWas = j.open && len(p.differ(j.last().start())) == 0
 }
 
 // current is the story under way, nil between stories.
@@ -356,7 +395,7 @@ func (j *Journal) about(c *Client, ref Ref) error {
 	switch {
 	case j == nil:
 		return errors.New("no journal")
-	case j.at != c.control() || j.api != ref.API || j.name != ref.Stage:
+	case j.at != c.control() || !j.ref.same(ref):
 		return fmt.Errorf("journal %s is another stage's", j.path)
 	}
 	return nil

@@ -24,11 +24,12 @@ import (
 // may tamper with.
 type lab struct {
 	*stage.Client
-	t      *testing.T
-	system products.System
-	proxy  *proxy
-	ref    stage.Ref // prod
-	dir    string    // journals
+	t       *testing.T
+	system  products.System
+	proxy   *proxy
+	backend string    // the emulator, past the proxy
+	ref     stage.Ref // prod
+	dir     string    // journals
 }
 
 func newLab(t *testing.T) *lab {
@@ -39,7 +40,7 @@ func newLab(t *testing.T) *lab {
 	}
 	t.Cleanup(func() { e.Close() })
 	p := newProxy(t, e.URL())
-	l := &lab{t: t, proxy: p, dir: t.TempDir()}
+	l := &lab{t: t, proxy: p, backend: e.URL(), dir: t.TempDir()}
 	l.Client = connect(t, p.URL)
 	system, _, err := products.Up(t.Context(), l.Client)
 	if err != nil {

@@ -39,6 +39,10 @@ func (c *Client) measure(ctx context.Context, ref Ref) (Measured, error) {
 	case ref.Weighted():
 		alias, err := c.readAlias(ctx, ref.Function, ref.Alias)
 		m.Aliases = []Alias{alias}
+		m.Arms = []Arm{{Function: ref.Function, Version: alias.Version}}
+		if canary, _ := alias.canary(); canary != "" {
+			m.Arms = append(m.Arms, Arm{Function: ref.Function, Version: canary})
+		}
 		return m, err
 	case ref.Path == "":
 		state, err := c.read(ctx, ref)
@@ -144,8 +148,15 @@ func (m Measured) splitter() string {
 }
 
 // sameCanary refuses another canary than the one measured, at whatever percent; nothing measured refuses none.
-func (m *Measured) sameCanary(now State) error {
+func (m *Measured) sameCanary(now position) error {
 	if m == nil {
+		return nil
+	}
+	if m.Ref.Weighted() && len(now.Aliases) > 0 && len(m.Aliases) == 1 {
+		alias := now.weighted(m.Ref)
+		if is, _ := alias.canary(); alias.Version != m.Aliases[0].Version || is == "" || m.Aliases[0].Weights[is] == 0 {
+			return fmt.Errorf("%w: %s", ErrChanged, joined(alias.pointing(m.Aliases[0])))
+		}
 		return nil
 	}
 	if m.Stage == nil || m.Stage.Canary == nil {

@@ -49,8 +49,8 @@ func TestRestoringLeadsThere(t *testing.T) {
 		if (len(patches) == 0) != (len(to.settingsDiffer(from)) == 0) {
 			t.Fatalf("%+v -> %+v: %d patches", from, to, len(patches))
 		}
-		story := Story{Before: to, Steps: []Step{{Operations: flatten(patches)}}}
-		if !story.mayHaveLeft(to) {
+		story := Story{Before: to, Steps: []Step{{Operations: slices.Concat(patches...)}}}
+		if !story.mayHaveLeft(position{State: to}) {
 			t.Fatalf("a story may have left the stage as it was: %+v", to)
 		}
 	}

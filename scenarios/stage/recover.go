@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -84,9 +83,9 @@ func (c *Client) recoverOne(ctx context.Context, path string, anyway, skipOthers
 		return nil, fmt.Errorf("recover: journal %s is of account %s, %s, %s; this is account %s, %s, %s", path,
 			story.Account, story.Region, firstOf(story.Endpoint, "AWS"), c.account, c.region, firstOf(c.endpoint, "AWS"))
 	}
-	j.at, j.api, j.name, j.open = story.control, story.Ref.API, story.Ref.Stage, true
+	j.at, j.ref, j.open = story.control, story.Ref, true
 	change, err := c.recoverStory(ctx, j, *story, anyway)
-	if err != nil && len(change.Operations) == 0 {
+	if err != nil && len(change.Operations)+len(change.Moves) == 0 {
 		return nil, err
 	}
 	return []Change{change}, err
@@ -94,16 +93,22 @@ func (c *Client) recoverOne(ctx context.Context, path string, anyway, skipOthers
 
 func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyway bool) (Change, error) {
 	ref := story.Ref
-	now, err := c.read(ctx, ref)
-	switch {
-	case IsNotFound(err):
-		note := fmt.Sprintf("stage %s of API %s is gone: nothing to restore", ref.Stage, ref.API)
+	now, err := c.position(ctx, ref)
+	if IsNotFound(err) {
+		note := ref.thing() + " is gone: nothing to restore"
 		return Change{Verb: "recover", Ref: ref, Notes: []string{note}}, j.Done(false)
+	}
+	for _, alias := range story.start().Aliases {
+		if err == nil {
+			_, err = c.readInto(ctx, &now, alias)
+		}
+	}
+	switch {
 	case err != nil:
-		return Change{}, fmt.Errorf("recover %s: %w", ref.Stage, err)
+		return Change{}, fmt.Errorf("recover %s: %w", ref, err)
 	case !anyway && !story.mayHaveLeft(now):
-		return Change{}, fmt.Errorf("recover %s: %w, by somebody else since %s: %s", ref.Stage, ErrChanged,
-			story.At.Format(time.RFC3339), strings.Join(now.settingsDiffer(story.Before), "; "))
+		return Change{}, fmt.Errorf("recover %s: %w, by somebody else since %s: %s", ref, ErrChanged,
+			story.At.Format(time.RFC3339), joined(now.differ(story.start())))
 	}
 	change, err := c.Restore(ctx, j, ref, story.Before)
 	if err != nil {
@@ -112,39 +117,58 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 	return change, j.Done(true)
 }
 
-// mayHaveLeft reports whether the stage can be the story's own doing: the
-// stage before it, after each step, or within a step that has no good end,
-// whose patch may have been applied up to any operation.
-func (s Story) mayHaveLeft(now State) bool {
-	possible := map[string]State{}
-	add := func(s State) {
-		s.LastUpdated, s.APIName, s.Tags = time.Time{}, "", nil
-		key, _ := json.Marshal(s) // maps marshal in key order
-		possible[string(key)] = s
+// mayHaveLeft reports whether where things are can be the story's own doing:
+// where they were before it, after each step, or within a step that has no good
+// end, whose patch may have been applied up to any operation.
+func (s Story) mayHaveLeft(now position) bool {
+	possible := map[string]position{}
+	add := func(p position) {
+		p.LastUpdated, p.APIName, p.Tags = time.Time{}, "", nil
+		key, _ := json.Marshal(p) // maps marshal in key order
+		possible[string(key)] = p
 	}
-	add(s.Before)
+	add(s.start())
 	for _, step := range s.Steps {
-		finished := step.Outcome != nil && step.Outcome.Error == ""
-		from := possible
-		possible = map[string]State{}
-		for _, state := range from {
-			if finished {
-				add(state.with(step.Operations...))
-				continue
-			}
-			for n := range len(step.Operations) + 1 {
-				add(state.with(step.Operations[:n]...))
-			}
+		if step.refused() {
+			continue
 		}
-		if !finished && step.Outcome != nil && step.Outcome.Stage != nil {
-			add(*step.Outcome.Stage)
+		from := possible
+		possible = map[string]position{}
+		for _, p := range from {
+			for _, after := range step.mayLeave(p) {
+				add(after)
+			}
 		}
 	}
-	add(s.Before) // there is nothing to overwrite then
-	for _, state := range possible {
-		if len(now.settingsDiffer(state)) == 0 {
+	add(s.start()) // there is nothing to overwrite then
+	for _, p := range possible {
+		if len(now.differ(p)) == 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// mayLeave are the positions that a step can have led to from this one.
+func (s Step) mayLeave(from position) []position {
+	if s.done() {
+		return []position{from.with(deed{s.Operations, s.Move})}
+	}
+	left := []position{from}
+	for n := range s.Operations {
+		left = append(left, from.with(deed{ops: s.Operations[:n+1]}))
+	}
+	if s.Move != nil {
+		left = append(left, from.with(deed{move: s.Move}))
+	}
+	if s.Outcome == nil {
+		return left
+	}
+	if s.Outcome.Stage != nil {
+		left = append(left, position{State: *s.Outcome.Stage, Aliases: from.Aliases})
+	}
+	if s.Outcome.Alias != nil {
+		left = append(left, from.at(*s.Outcome.Alias))
+	}
+	return left
 }

@@ -47,7 +47,7 @@ func TestRefusals(t *testing.T) {
 	check("above hundred", nil, "percent 100.1", create(j, l.ref, 100.1, nil))
 	check("variable name", nil, `"a/b"`, create(j, l.ref, 5, map[string]string{"a/b": "x"}))
 	check("variable value", nil, "stage variable a", create(j, l.ref, 5, map[string]string{"a": "{}"}))
-	check("unknown stage", nil, "create canary on nowhere: GetStage: NotFoundException: Invalid", create(jn, nowhere, 5, nil))
+	check("unknown stage", nil, "create canary on nowhere: GetStage restapis/"+l.ref.API+"/stages/nowhere: NotFoundException: Invalid", create(jn, nowhere, 5, nil))
 	check("another stage's journal", nil, "another stage's", create(jn, l.ref, 5, nil))
 	check("no journal", nil, "no journal", create(nil, l.ref, 5, nil))
 	check("deploy without canary", stage.ErrNoCanary, "deploy canary on prod", func() (stage.Change, error) { return l.DeployCanary(ctx, j, l.ref, "") })
@@ -56,7 +56,7 @@ func TestRefusals(t *testing.T) {
 	check("promote without canary", stage.ErrNoCanary, "", func() (stage.Change, error) { return l.Promote(ctx, j, l.ref, l.measured(), false) })
 	gone := initial
 	gone.DeploymentID = "gone00"
-	check("restore to a deployment that is gone", nil, "restore on prod: deployment gone00: GetDeployment: NotFoundException", func() (stage.Change, error) { return l.Restore(ctx, j, l.ref, gone) })
+	check("restore to a deployment that is gone", nil, "restore on prod: deployment gone00: GetDeployment restapis/"+l.ref.API+"/deployments/gone00: NotFoundException", func() (stage.Change, error) { return l.Restore(ctx, j, l.ref, gone) })
 	other := initial
 	other.Stage = "dev"
 	check("restore another stage", nil, "another stage", func() (stage.Change, error) { return l.Restore(ctx, j, l.ref, other) })
@@ -91,7 +91,7 @@ func TestPromoteRefusesWhatWasNotJudged(t *testing.T) {
 		"alias":             {func(m *stage.Measured) { m.Aliases[1].Version = "7" }, "alias staging of getProducts: version 7 -> version 2"},
 		"weights":           {func(m *stage.Measured) { m.Aliases[0].Weights = map[string]float64{"2": 0.25} }, "alias prod of getProducts: version 1, 25.0% to version 2 -> version 1"},
 		"edited alias":      {func(m *stage.Measured) { m.Aliases[0].Revision = "x" }, "alias prod of getProducts: edited meanwhile"},
-		"another stage":     {func(m *stage.Measured) { m.Ref.Stage = "dev" }, "another stage"},
+		"another stage":     {func(m *stage.Measured) { m.Ref.Stage = "dev" }, "what was judged is another: stage dev"},
 	} {
 		expect, state, canary := judged, *judged.Stage, *judged.Stage.Canary
 		state.Canary, expect.Stage = &canary, &state

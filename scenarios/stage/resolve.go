@@ -52,6 +52,9 @@ func (c *Client) Foresee(ctx context.Context, ref Ref, percent float64, override
 func asItIs(State) *Canary { return nil }
 
 func (c *Client) resolve(ctx context.Context, ref Ref, foreseen func(State) *Canary) (Target, error) {
+	if ref.Weighted() {
+		return c.weightedTarget(ctx, ref)
+	}
 	t, err := c.target(ctx, ref, foreseen)
 	if err == nil {
 		err = c.examine(ctx, ref, &t)

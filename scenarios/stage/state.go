@@ -35,6 +35,14 @@ func (r Ref) String() string {
 	return r.Stage
 }
 
+// thing names it in full.
+func (r Ref) thing() string {
+	if r.Weighted() {
+		return fmt.Sprintf("alias %s of %s", r.Alias, r.Function)
+	}
+	return fmt.Sprintf("stage %s of API %s", r.Stage, r.API)
+}
+
 // same reports whether another ref names the same splitter, whatever the method.
 func (r Ref) same(other Ref) bool {
 	return r.API == other.API && r.Stage == other.Stage && r.Function == other.Function && r.Alias == other.Alias

@@ -45,7 +45,8 @@ func TestConcurrentModificationIsRetried(t *testing.T) {
 	}
 	busy(1000)
 	_, err := l.Abort(ctx, j, l.ref, nil)
-	if err == nil || err.Error() != "abort canary on prod: UpdateStage: ConflictException: Unable to complete operation due to concurrent modification. Please try again later." {
+	if err == nil || err.Error() != "abort canary on prod: UpdateStage restapis/"+l.ref.API+"/stages/prod: ConflictException: Unable to complete operation due to concurrent modification. "+
+		"Please try again later (4 attempts): another change of it is being applied: repeat in a minute" {
 		t.Errorf("%v", err)
 	}
 	if n := refused.Load(); n < 3 || n > 10 {
@@ -403,7 +404,8 @@ func TestRefusedChangeNeedsNoRecovery(t *testing.T) {
 	})
 	j := l.journal()
 	_, err := l.CreateCanary(t.Context(), j, l.ref, 5, nil)
-	if err == nil || err.Error() != "create canary on prod: UpdateStage: AccessDeniedException: User is not authorized to perform: apigateway:PATCH" {
+	if err == nil || err.Error() != "create canary on prod: UpdateStage restapis/"+l.ref.API+"/stages/prod: AccessDeniedException: User is not authorized to perform: apigateway:PATCH: "+
+		"allow apigateway:PATCH on arn:aws:apigateway:eu-west-1::/restapis/"+l.ref.API+"/stages/prod (see: coalmine canary policy)" {
 		t.Error(err)
 	}
 	j.Close()

@@ -1,0 +1,131 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+)
+
+// Rollback undoes a promote, and a repoint after it: no canary, the deployment
+// and variables of the stage as it was, which Journal.BeforePromote knows, and
+// the aliases where the journal says they were. The canary that was promoted
+// does not come back. It refuses, with ErrChanged, when somebody else has moved
+// such an alias since.
+func (c *Client) Rollback(ctx context.Context, j *Journal, ref Ref, to State) (Change, error) {
+	to = to.clone()
+	to.Canary = nil
+	return c.goBack(ctx, j, verbRollback, ref, to, func(before *position) (map[string]Alias, error) {
+		if j == nil {
+			return nil, nil
+		}
+		steps := j.sincePromote()
+		was := aliasesBefore(steps)
+		for key, alias := range was {
+			if _, err := c.readInto(ctx, before, alias); err != nil {
+				return nil, err
+			}
+			if !leftBy(steps, before.Aliases[key]) {
+				return nil, fmt.Errorf("%w: %s", ErrChanged, joined(before.Aliases[key].pointing(alias)))
+			}
+			if ref.Weighted() {
+				alias.Weights = nil
+				was[key] = alias
+			}
+		}
+		return was, nil
+	})
+}
+
+// leftBy reports whether the alias is where one of the steps may have left it.
+func leftBy(steps []Step, now Alias) bool {
+	return slices.ContainsFunc(steps, func(s Step) bool {
+		return s.Move != nil && s.Move.Was.key() == now.key() && (s.Move.Was.routes(now) || s.Move.To.routes(now))
+	})
+}
+
+// Restore makes the stage exactly what it was, canary included, whatever it is
+// now, and so with the aliases that the story under way has moved. Without a
+// difference nothing is sent.
+func (c *Client) Restore(ctx context.Context, j *Journal, ref Ref, to State) (Change, error) {
+	return c.goBack(ctx, j, verbRestore, ref, to, func(before *position) (map[string]Alias, error) {
+		story := j.current()
+		if story == nil {
+			return nil, nil
+		}
+		was := aliasesBefore(story.Steps)
+		for _, alias := range was {
+			if _, err := c.readInto(ctx, before, alias); err != nil {
+				return nil, err
+			}
+		}
+		return was, nil
+	})
+}
+
+// readInto adds a fresh reading of an alias to the position.
+func (c *Client) readInto(ctx context.Context, p *position, alias Alias) (Alias, error) {
+	now, err := c.readAlias(ctx, alias.Function, alias.Name)
+	if err != nil {
+		return now, fmt.Errorf("alias %s of %s: %w", alias.Name, alias.Function, err)
+	}
+	*p = p.at(now)
+	return now, nil
+}
+
+func (c *Client) goBack(ctx context.Context, j *Journal, verb string, ref Ref, to State, aliases func(*position) (map[string]Alias, error)) (Change, error) {
+	a, deeds, err := c.prepare(ctx, j, verb, ref, func(before *position) ([]deed, error) {
+		if to.API != ref.API || to.Stage != ref.Stage {
+			return nil, fmt.Errorf("what to go back to is another stage: API %s, stage %s", to.API, to.Stage)
+		}
+		was, err := aliases(before)
+		if err != nil {
+			return nil, err
+		}
+		return returning(*before, position{State: to, Aliases: was}), c.deployed(ctx, before.State, to)
+	})
+	if err != nil {
+		return a.result(err)
+	}
+	if err := a.do(ctx, deeds); err != nil {
+		return a.result(err)
+	}
+	if len(deeds) > 0 && a.at.CacheEnabled {
+		a.flush(ctx)
+	}
+	a.tidy(ctx)
+	return a.result(nil)
+}
+
+// deployed refuses to start back to a deployment that is gone: halfway, the
+// canary would be removed and the stage still wrong.
+func (c *Client) deployed(ctx context.Context, now, to State) error {
+	ids := []string{to.DeploymentID} // "" of a weighted alias, as now's
+	if to.Canary != nil {
+		ids = append(ids, to.Canary.DeploymentID)
+	}
+	for _, id := range slices.Compact(ids) {
+		if id == now.DeploymentID {
+			continue
+		}
+		_, err := c.gateway.GetDeployment(ctx, &apigateway.GetDeploymentInput{RestApiId: &to.API, DeploymentId: &id})
+		if err != nil {
+			return fmt.Errorf("deployment %s: %w", id, condense(err))
+		}
+	}
+	return nil
+}
+
+// flush empties the stage's cache, which holds answers of the release that was
+// taken back.
+func (a *act) flush(ctx context.Context) {
+	ref := a.change.Ref
+	err := a.step(ctx, Step{Request: "FlushStageCache"}, func(ctx context.Context) (Outcome, error) {
+		_, err := a.c.gateway.FlushStageCache(ctx, &apigateway.FlushStageCacheInput{RestApiId: &ref.API, StageName: &ref.Stage}, finished)
+		return Outcome{}, condense(err)
+	})
+	if err != nil {
+		a.change.Notes = append(a.change.Notes, "the stage's cache is not flushed: "+err.Error())
+	}
+}
