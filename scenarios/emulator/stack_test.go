@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -241,4 +242,17 @@ func zipped(text string) []byte {
 	f.Write([]byte(text))
 	w.Close()
 	return b.Bytes()
+}
+
+// raw shows what the SDK hides.
+func (s *stack) raw(method, path, body string) (int, http.Header, string) {
+	s.Helper()
+	r, err := http.NewRequest(method, s.server.URL()+path, strings.NewReader(body))
+	s.must(err)
+	a, err := s.client.Do(r)
+	s.must(err)
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	s.must(err)
+	return a.StatusCode, a.Header, string(text)
 }
