@@ -133,7 +133,7 @@ func TestPatchPaths(t *testing.T) {
 		{documented, "/tracingEnabled", "true", "/variables", "replace"},
 		{documented, "/cacheClusterEnabled", "true", "/variables", "replace"},
 		{documented, "/cacheClusterSize", "0.5", "/variables", "replace"},
-		{documented, "/accessLogSettings/format", "x", "/variables", "replace add"},
+		{documented, "/accessLogSettings/format", "$context.requestId", "/variables", "replace add"},
 		{documented, "/accessLogSettings/destinationArn", "arn:aws:logs:eu-central-1:000000000000:log-group:x", "/variables", "replace add"},
 		{documented, "/accessLogSettings", "x", "/variables", "remove"},
 		{documented, "/*/*/throttling/rateLimit", "5", "/variables", "replace"},

@@ -104,7 +104,7 @@ func TestStageOnTheWire(t *testing.T) {
 			`{"percentTraffic":10.5,"deploymentId":"FIRST","useStageCache":false}`},
 		{recorded, "a canary that is removed", "remove /canarySettings", "canarySettings", ""},
 		{documented, "a variable", "replace /variables/a b", "variables", `{"a":"b"}`},
-		{documented, "an access log", "replace /accessLogSettings/format x", "accessLogSettings", `{"format":"x"}`},
+		{documented, "an access log", "replace /accessLogSettings/format $context.requestId", "accessLogSettings", `{"format":"$context.requestId"}`},
 		{documented, "an access log that is removed", "remove /accessLogSettings", "accessLogSettings", ""},
 		{sdk, "a cluster that is on", "replace /cacheClusterEnabled true", "cacheClusterStatus", `"AVAILABLE"`},
 		{sdk, "throttling", "replace /*/*/throttling/rateLimit 5", "methodSettings", `{"*/*":{"metricsEnabled":false,"loggingLevel":"OFF","dataTraceEnabled":false,"throttlingBurstLimit":5000,"throttlingRateLimit":5.0,...`},
