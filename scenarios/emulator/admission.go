@@ -217,7 +217,13 @@ var lambdaActions = map[string]string{
 	"DELETE /2015-03-31/functions/{function}/policy/{sid}":    "RemovePermission",
 	"POST /2015-03-31/functions/{function}/invocations":       "InvokeFunction",
 
-	"GET /2019-09-30/functions/{function}/provisioned-concurrency": "GetProvisionedConcurrencyConfig",
+	"GET /2019-09-30/functions/{function}/provisioned-concurrency":    "GetProvisionedConcurrencyConfig",
+	"PUT /2019-09-30/functions/{function}/provisioned-concurrency":    "PutProvisionedConcurrencyConfig",
+	"DELETE /2019-09-30/functions/{function}/provisioned-concurrency": "DeleteProvisionedConcurrencyConfig",
+	"GET /2019-09-30/functions/{function}/concurrency":                "GetFunctionConcurrency",
+	"PUT /2017-10-31/functions/{function}/concurrency":                "PutFunctionConcurrency",
+	"DELETE /2017-10-31/functions/{function}/concurrency":             "DeleteFunctionConcurrency",
+	"GET /2016-08-19/account-settings":                                "GetAccountSettings",
 
 	"GET /2017-03-31/tags/{arn...}":    "ListTags",
 	"POST /2017-03-31/tags/{arn...}":   "TagResource",

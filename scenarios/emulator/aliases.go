@@ -130,7 +130,9 @@ func (f *function) validateRouting(a aliasConfiguration) error {
 
 func (c *control) storeAlias(f *function, a aliasConfiguration) aliasConfiguration {
 	a.RevisionId = newRevision()
+	before := f.aliases[a.Name]
 	f.aliases[a.Name] = a
+	c.follow(f, before, a)
 	c.publishFunctions()
 	return a
 }
@@ -171,6 +173,7 @@ func (c *control) deleteAlias(in *call) (answer, error) {
 	}
 	delete(f.aliases, in.path("alias"))
 	delete(f.policies, in.path("alias"))
+	delete(f.provisioned, in.path("alias"))
 	c.publishFunctions()
 	return noContent()
 }

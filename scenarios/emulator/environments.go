@@ -40,6 +40,13 @@ func (e *environments) take() (cold bool) {
 
 func (e *environments) put() { e.idle.Add(1) }
 
+// rest keeps the environment of a request for the next one; provisioned ones are not counted here.
+func (v *version) rest(x *exchange) {
+	if !x.warm {
+		v.environments.put()
+	}
+}
+
 // output is what a function returned, and what the gateway makes of it.
 type output struct {
 	payload json.RawMessage
@@ -52,7 +59,7 @@ var errCrash = errors.New("runtime exited with error: exit status 2")
 func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifier string, event func() Event) (out *output, err error) {
 	how := x.faults.Versions[v.Version]
 	var wait time.Duration
-	if v.environments.take() {
+	if !x.warm && v.environments.take() {
 		wait = how.ColdStart
 	}
 	wait += how.Latency.sample(x.draw)
@@ -62,7 +69,7 @@ func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifi
 		return nil, ctx.Err()
 	}
 	if err := sleep(ctx, wait); err != nil {
-		v.environments.put()
+		v.rest(x)
 		return nil, err
 	}
 	if fate >= how.Errors && fate < how.Errors+how.Crashes {
@@ -73,7 +80,7 @@ func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifi
 			out, err = nil, fmt.Errorf("%v", r)
 			return
 		}
-		v.environments.put()
+		v.rest(x)
 	}()
 	in := Invocation{Version: v.Version, Qualifier: qualifier, Fail: fate < how.Errors, Marker: how.Marker}
 	if f.handler == nil {

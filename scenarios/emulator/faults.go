@@ -19,6 +19,7 @@ type Faults struct {
 	Gateway     Gateway            `yaml:"gateway"`
 	Control     Control            `yaml:"control"`
 	Logs        Logs               `yaml:"logs"`
+	Lambda      Lambda             `yaml:"lambda"`
 }
 
 // Version says how one function version misbehaves. Errors, crashes and hangs exclude each other.
@@ -54,6 +55,24 @@ type Control struct {
 	ClockSkew   time.Duration `yaml:"clock-skew"`   // how far AWS's clock is ahead, negative: behind; a request whose X-Amz-Date is more than 5 min off gets 403 InvalidSignatureException
 	Conflicts   int           `yaml:"conflicts"`    // the next so many changes to API Gateway, counted from when the faults were set, answer the 409 of a concurrent modification
 	AWSTags     bool          `yaml:"aws-tags"`     // tags that begin with aws: may be made by anybody, as CloudFormation makes them; they are refused otherwise
+}
+
+// Lambda says how large the account is.
+type Lambda struct {
+	Concurrency   int           `yaml:"concurrency"`    // concurrent executions of all functions; more get 429 from Lambda, and the gateway's anonymous 500; 0: 1000, AWS's default
+	ProvisionTime time.Duration `yaml:"provision-time"` // until provisioned concurrency is ready, after it is asked for and after its alias is moved
+}
+
+func (l Lambda) concurrency() int { return cmp.Or(l.Concurrency, 1000) }
+
+func (l Lambda) validate() error {
+	if l.Concurrency < 0 {
+		return fmt.Errorf("concurrency: %v is negative", l.Concurrency)
+	}
+	if l.ProvisionTime < 0 {
+		return fmt.Errorf("provision-time: %v is negative", l.ProvisionTime)
+	}
+	return nil
 }
 
 // Logs says how CloudWatch Logs misbehaves.
@@ -152,6 +171,9 @@ func (f Faults) Validate() error {
 	}
 	if err := f.Control.validate(); err != nil {
 		return fmt.Errorf("control.%w", err)
+	}
+	if err := f.Lambda.validate(); err != nil {
+		return fmt.Errorf("lambda.%w", err)
 	}
 	if f.Logs.Delay < 0 {
 		return fmt.Errorf("logs.delay: %v is negative", f.Logs.Delay)

@@ -25,6 +25,10 @@ type function struct {
 	aliases   map[string]aliasConfiguration
 	policies  map[string]policy // by qualifier; "" is the function itself
 	tags      map[string]string
+
+	occupancy   *occupancy
+	reserved    *int                    // concurrency; nil: what the account has
+	provisioned map[string]*provisioned // by qualifier
 }
 
 // version is one version's configuration, replaced rather than changed, with the environments that run it.
@@ -59,10 +63,20 @@ type configuration struct {
 	PackageType      string
 	Architectures    []string
 	EphemeralStorage ephemeral
+	Layers           []layer `json:",omitempty"`
+	SnapStart        snapStart
 }
 
 type environment struct{ Variables map[string]string }
 type tracing struct{ Mode string }
+type layer struct {
+	Arn      string
+	CodeSize int
+}
+
+// snapStart is On for versions that were published while it applied to those.
+type snapStart struct{ ApplyOn, OptimizationStatus string }
+
 type ephemeral struct{ Size int }
 
 // settings is what CreateFunction and UpdateFunctionConfiguration share.
@@ -76,6 +90,8 @@ type settings struct {
 	Environment      *environment
 	TracingConfig    *tracing
 	EphemeralStorage *ephemeral
+	Layers           *[]string
+	SnapStart        *snapStart
 	RevisionId       string
 }
 
@@ -106,7 +122,20 @@ func (c *configuration) apply(s settings) error {
 	if s.EphemeralStorage != nil {
 		c.EphemeralStorage = *s.EphemeralStorage
 	}
+	if s.Layers != nil {
+		c.Layers = nil
+		for _, arn := range *s.Layers {
+			c.Layers = append(c.Layers, layer{Arn: arn, CodeSize: 1})
+		}
+	}
+	if s.SnapStart != nil {
+		c.SnapStart = snapStart{s.SnapStart.ApplyOn, "Off"}
+	}
 	switch {
+	case len(c.Layers) > 5:
+		return invalidParameter("Cannot reference more than 5 layers.")
+	case c.SnapStart.ApplyOn != "None" && c.SnapStart.ApplyOn != "PublishedVersions":
+		return invalid(c.SnapStart.ApplyOn, "snapStart.applyOn", "Member must satisfy enum value set: [PublishedVersions, None]")
 	case !rolePattern.MatchString(c.Role):
 		return invalid(c.Role, "role", `Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+`)
 	case c.Runtime == "go1.x":
@@ -163,6 +192,7 @@ func (c *control) createFunction(in *call) (answer, error) {
 		MemorySize:       128,
 		TracingConfig:    tracing{"PassThrough"},
 		EphemeralStorage: ephemeral{512},
+		SnapStart:        snapStart{"None", "Off"},
 		State:            "Active",
 		LastUpdateStatus: "Successful",
 		RevisionId:       newRevision(),
@@ -191,6 +221,9 @@ func (c *control) createFunction(in *call) (answer, error) {
 		aliases:  map[string]aliasConfiguration{},
 		policies: map[string]policy{},
 		tags:     want.Tags,
+
+		occupancy:   &occupancy{},
+		provisioned: map[string]*provisioned{},
 	}
 	c.functions[name] = f
 	if want.Publish {
@@ -285,7 +318,8 @@ func (c *control) getFunction(in *call) (answer, error) {
 		Configuration configuration
 		Code          any
 		Tags          map[string]string `json:",omitempty"`
-	}{v, map[string]string{"RepositoryType": "S3", "Location": "https://awslambda.invalid/" + f.name}, f.tags})
+		Concurrency   *concurrency      `json:",omitempty"`
+	}{v, map[string]string{"RepositoryType": "S3", "Location": "https://awslambda.invalid/" + f.name}, f.tags, f.concurrency()})
 }
 
 func (c *control) getFunctionConfiguration(in *call) (answer, error) {
@@ -326,6 +360,7 @@ func (c *control) deleteFunction(in *call) (answer, error) {
 	}
 	f.versions = slices.Delete(f.versions, i, i+1)
 	delete(f.policies, q)
+	delete(f.provisioned, q)
 	c.publishFunctions()
 	return noContent()
 }

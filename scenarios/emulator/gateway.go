@@ -113,6 +113,7 @@ type exchange struct {
 	log        *accessLog
 	failure    struct{ message, response string } // of an error that is the gateway's own
 	lambda     lambdaCall
+	warm       bool // in an environment that was provisioned
 
 	done    bool // the fields below are set
 	status  int  // 0: nobody waited for the answer
@@ -253,7 +254,7 @@ func (p *plane) integrate(ctx context.Context, x *exchange, to *route, verb stri
 	if x.log != nil {
 		begun = time.Now()
 	}
-	out, err := v.run(ctx, x, f, to.qualifier, event)
+	out, err := p.call(ctx, x, f, v, to.qualifier, event)
 	if x.log != nil {
 		x.lambda.latency = time.Since(begun)
 	}
@@ -263,6 +264,9 @@ func (p *plane) integrate(ctx context.Context, x *exchange, to *route, verb stri
 		return timedOut, nil
 	case ctx.Err() != nil:
 		return reply{}, ctx.Err()
+	case err != nil && errors.As(err, new(*overload)):
+		x.lambda.status, x.lambda.trouble = 429, "Lambda invocation failed with status: 429"
+		return invokeThrottled, nil
 	case err != nil:
 		x.lambda.status, x.lambda.trouble = 200, "Lambda execution failed with status 200 due to customer function error"
 		return functionFailed, nil

@@ -3,6 +3,7 @@ package emulator
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -25,7 +26,7 @@ func (c *control) invoke(in *call) (answer, error) {
 		json.Unmarshal(in.body, &e) // any JSON will do: getProducts does not look
 	}
 	faults := c.plane.faults.Load()
-	x := &exchange{faults: faults, draw: c.plane.next(faults)}
+	x := &exchange{faults: faults, draw: c.plane.next(faults), begun: time.Now()}
 	q := in.qualifier()
 	number, found := f.resolve(q, x.draw)
 	v := f.versions[number]
@@ -39,7 +40,12 @@ func (c *control) invoke(in *call) (answer, error) {
 	case "Event": // nobody waits for the answer, so the function need not be run for it
 		return answer{status: http.StatusAccepted}, nil
 	}
-	out, err := v.run(in.ctx, x, f, q, func() Event { return e })
+	out, err := c.plane.call(in.ctx, x, f, v, q, func() Event { return e })
+	var full *overload
+	if errors.As(err, &full) {
+		return answer{}, &refusal{status: http.StatusTooManyRequests, code: "TooManyRequestsException", header: map[string]string{"Retry-After": "1"},
+			body: map[string]string{"Reason": full.reason, "Type": "User", "message": full.Error()}}
+	}
 	var payload []byte
 	if err == nil {
 		payload = out.payload

@@ -121,7 +121,13 @@ var controlOperations = map[string]operation{
 	"POST /2015-03-31/functions/{function}/policy":            (*control).addPermission,
 	"DELETE /2015-03-31/functions/{function}/policy/{sid}":    (*control).removePermission,
 
-	"GET /2019-09-30/functions/{function}/provisioned-concurrency": (*control).getProvisionedConcurrency,
+	"GET /2019-09-30/functions/{function}/provisioned-concurrency":    (*control).getProvisionedConcurrency,
+	"PUT /2019-09-30/functions/{function}/provisioned-concurrency":    (*control).putProvisionedConcurrency,
+	"DELETE /2019-09-30/functions/{function}/provisioned-concurrency": (*control).deleteProvisionedConcurrency,
+	"GET /2019-09-30/functions/{function}/concurrency":                (*control).getFunctionConcurrency,
+	"PUT /2017-10-31/functions/{function}/concurrency":                (*control).putFunctionConcurrency,
+	"DELETE /2017-10-31/functions/{function}/concurrency":             (*control).deleteFunctionConcurrency,
+	"GET /2016-08-19/account-settings":                                (*control).getAccountSettings,
 
 	"GET /2017-03-31/tags/{arn...}":    (*control).listFunctionTags,
 	"POST /2017-03-31/tags/{arn...}":   (*control).tagFunction,

@@ -16,7 +16,11 @@ type plane struct {
 	drawn     atomic.Uint64 // requests so far
 	begun     time.Duration // elapsed
 	logs      logs
-	changes   uint64 // stage changes so far; guarded by the control plane's lock
+
+	running    gauge // functions, all of them
+	unreserved seats // of functions without a reservation
+
+	changes uint64 // stage changes so far; guarded by the control plane's lock
 }
 
 type stageKey struct{ api, stage string }
@@ -37,6 +41,11 @@ type functionView struct {
 	versions map[string]*version
 	aliases  map[string]aliasConfiguration
 	policies map[string]policy
+
+	occupancy   *occupancy
+	provisioned map[string]*provisioned // by qualifier
+	reserved    int64                   // concurrency beside the provisioned; -1: what the account has
+	setAside    int64                   // of the account's, for other things than functions without a reservation
 }
 
 var clock = time.Now() // elapsed time is monotonic, and 8 bytes
@@ -142,5 +151,6 @@ func (c *control) publishFunctions() {
 		}
 		all[name] = v
 	}
+	c.limits(all)
 	c.plane.functions.Store(&all)
 }

@@ -91,6 +91,9 @@ func (f *function) publish(description string) *version {
 	conf.Version = strconv.Itoa(f.published)
 	conf.FunctionArn = f.arn + ":" + conf.Version
 	conf.RevisionId = newRevision()
+	if conf.SnapStart.ApplyOn == "PublishedVersions" {
+		conf.SnapStart.OptimizationStatus = "On"
+	}
 	v := &version{conf, &environments{}}
 	f.versions = append(f.versions, v)
 	return v
@@ -99,6 +102,7 @@ func (f *function) publish(description string) *version {
 // sameAs leaves the description out: a version may have been given its own.
 func (v *version) sameAs(conf configuration) bool {
 	clean := func(c configuration) string {
+		c.SnapStart.OptimizationStatus = ""
 		c.Version, c.FunctionArn, c.RevisionId, c.LastModified, c.Description = "", "", "", "", ""
 		return string(encode(c))
 	}
@@ -121,13 +125,4 @@ func (f *function) version(number string) *version {
 		}
 	}
 	return nil
-}
-
-// getProvisionedConcurrency finds none: environments start when they are needed.
-func (c *control) getProvisionedConcurrency(in *call) (answer, error) {
-	if _, err := c.named(in); err != nil {
-		return answer{}, err
-	}
-	return answer{}, lambdaRefusal(http.StatusNotFound, "ProvisionedConcurrencyConfigNotFoundException",
-		"No Provisioned Concurrency Config found for this function")
 }
