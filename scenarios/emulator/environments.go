@@ -57,6 +57,9 @@ var errCrash = errors.New("runtime exited with error: exit status 2")
 
 // run executes the handler with the version's faults. An environment that crashed or hung is lost, and costs a cold start later.
 func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifier string, event func() Event) (out *output, err error) {
+	if f.fleet != nil && f.handler == nil {
+		return v.execute(ctx, x, f, qualifier, event)
+	}
 	how := x.faults.Versions[v.Version]
 	var wait time.Duration
 	if !x.warm && v.environments.take() {

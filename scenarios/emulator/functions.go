@@ -65,6 +65,8 @@ type configuration struct {
 	EphemeralStorage ephemeral
 	Layers           []layer `json:",omitempty"`
 	SnapStart        snapStart
+
+	file []byte // the package, where packages are run
 }
 
 type environment struct{ Variables map[string]string }
@@ -149,14 +151,23 @@ func (c *configuration) apply(s settings) error {
 	return nil
 }
 
-// carry takes in a zip: its bytes are hashed and forgotten, what runs is a Go handler.
-func (c *configuration) carry(file []byte) error {
+// carry takes in a zip. Where packages are not run, its bytes are hashed and forgotten: what runs is a Go handler.
+func (c *configuration) carry(file []byte, run bool) error {
 	archive, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		return invalidParameter("Could not unzip uploaded file. Please check your file, then try to upload again.")
 	}
 	if len(archive.File) == 0 {
 		return invalidParameter("Uploaded file must be a non-empty zip")
+	}
+	if run {
+		if !strings.HasPrefix(c.Runtime, "provided.al") {
+			return invalidParameter("The emulator runs functions of runtime provided.al2023 only, not %s", c.Runtime)
+		}
+		if err := runnable(file, archive); err != nil {
+			return err
+		}
+		c.file = file
 	}
 	sum := sha256.Sum256(file)
 	c.CodeSha256, c.CodeSize = base64.StdEncoding.EncodeToString(sum[:]), len(file)
@@ -211,7 +222,7 @@ func (c *control) createFunction(in *call) (answer, error) {
 	if conf.Runtime == "" || conf.Handler == "" {
 		return answer{}, invalidParameter("Runtime and Handler are mandatory parameters for functions created with deployment packages.")
 	}
-	if err := conf.carry(want.Code.ZipFile); err != nil {
+	if err := conf.carry(want.Code.ZipFile, c.fleet != nil); err != nil {
 		return answer{}, err
 	}
 	f := &function{
@@ -253,7 +264,7 @@ func (c *control) updateFunctionCode(in *call) (answer, error) {
 	if want.RevisionId != "" && want.RevisionId != conf.RevisionId {
 		return answer{}, stale("GetFunction/GetAlias")
 	}
-	if err := conf.carry(want.ZipFile); err != nil {
+	if err := conf.carry(want.ZipFile, c.fleet != nil); err != nil {
 		return answer{}, err
 	}
 	if want.DryRun {

@@ -101,6 +101,7 @@ type exchange struct {
 	requestID  string
 	extendedID string
 	traceID    string
+	direct     *direct // Lambda's Invoke; nil: the gateway's own
 
 	// what $context is made of
 	begun      time.Time

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,13 @@ import (
 	"strings"
 	"time"
 )
+
+// direct is what an Invoke brings, and takes away beside its answer.
+type direct struct {
+	payload, context []byte
+	tail             bool // the log is wanted
+	log              []byte
+}
 
 // invoke is Lambda's Invoke. It asks for no permission: whoever holds the account's keys may.
 func (c *control) invoke(in *call) (answer, error) {
@@ -26,7 +34,9 @@ func (c *control) invoke(in *call) (answer, error) {
 		json.Unmarshal(in.body, &e) // any JSON will do: getProducts does not look
 	}
 	faults := c.plane.faults.Load()
-	x := &exchange{faults: faults, draw: c.plane.next(faults), begun: time.Now()}
+	d := &direct{payload: in.body, tail: in.header.Get("X-Amz-Log-Type") == "Tail"}
+	d.context, _ = base64.StdEncoding.DecodeString(in.header.Get("X-Amz-Client-Context"))
+	x := &exchange{faults: faults, draw: c.plane.next(faults), begun: time.Now(), direct: d}
 	q := in.qualifier()
 	number, found := f.resolve(q, x.draw)
 	v := f.versions[number]
@@ -37,7 +47,10 @@ func (c *control) invoke(in *call) (answer, error) {
 	switch in.header.Get("X-Amz-Invocation-Type") {
 	case "DryRun":
 		return noContent()
-	case "Event": // nobody waits for the answer, so the function need not be run for it
+	case "Event": // nobody waits for the answer, so getProducts need not be run for it
+		if f.fleet != nil {
+			f.fleet.background(func(ctx context.Context) { c.plane.call(ctx, x, f, v, q, func() Event { return e }) })
+		}
 		return answer{status: http.StatusAccepted}, nil
 	}
 	out, err := c.plane.call(in.ctx, x, f, v, q, func() Event { return e })
@@ -51,10 +64,12 @@ func (c *control) invoke(in *call) (answer, error) {
 		payload = out.payload
 	} else {
 		header["X-Amz-Function-Error"] = "Unhandled"
-		payload = encode(map[string]string{"errorMessage": err.Error(), "errorType": "Runtime.ExitError"})
+		failure := &functionError{Message: err.Error(), Type: "Runtime.ExitError"}
+		errors.As(err, &failure)
+		payload = failure.encoded()
 	}
-	if in.header.Get("X-Amz-Log-Type") == "Tail" {
-		header["X-Amz-Log-Result"] = base64.StdEncoding.EncodeToString([]byte("START Version: " + number + "\nEND\n"))
+	if d.tail {
+		header["X-Amz-Log-Result"] = base64.StdEncoding.EncodeToString([]byte("START Version: " + number + "\n" + string(d.log) + "END\n"))
 	}
 	return answer{status: http.StatusOK, body: payload, header: header}, nil
 }

@@ -15,6 +15,7 @@ type control struct {
 	functions map[string]*function
 	handlers  map[string]Handler
 	plane     *plane
+	fleet     *fleet // nil: packages are not run
 }
 
 func (c *control) init(p *plane) {

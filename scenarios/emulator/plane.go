@@ -37,7 +37,8 @@ type conditions struct {
 // functionView is a function as requests see it.
 type functionView struct {
 	arn      string
-	handler  Handler // nil: getProducts
+	handler  Handler // nil: the package, or getProducts where packages are not run
+	fleet    *fleet
 	versions map[string]*version
 	aliases  map[string]aliasConfiguration
 	policies map[string]policy
@@ -138,19 +139,25 @@ func (p *plane) function(name string) *functionView {
 // publishFunctions shows the data plane all functions as they are now; unlike stages, they have no propagation to model.
 func (c *control) publishFunctions() {
 	all := make(map[string]*functionView, len(c.functions))
+	living := map[*environments]bool{}
 	for name, f := range c.functions {
 		v := &functionView{
 			arn:      f.arn,
 			handler:  c.handlers[name],
+			fleet:    c.fleet,
 			versions: make(map[string]*version, len(f.versions)),
 			aliases:  maps.Clone(f.aliases),
 			policies: maps.Clone(f.policies),
 		}
 		for _, each := range f.versions {
 			v.versions[each.Version] = each
+			living[each.environments] = true
 		}
 		all[name] = v
 	}
 	c.limits(all)
 	c.plane.functions.Store(&all)
+	if c.fleet != nil {
+		c.fleet.keep(living)
+	}
 }

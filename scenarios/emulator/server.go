@@ -10,6 +10,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,8 +39,20 @@ type Server struct {
 	closed   bool
 }
 
+// Options are what a server does beside answering.
+type Options struct {
+	// Exec runs what is uploaded: a function's package is unpacked into a temporary folder, and its bootstrap is started as a
+	// process of this user for each request at once, and reused. Without it every function is getProducts.
+	Exec bool
+	// Processes that may run at once; 0: 128. Requests beyond them wait for one to become free.
+	Processes int
+}
+
 // Start listens on a loopback address ("127.0.0.1:0" takes any free port) and serves; anything but loopback is refused.
-func Start(addr string, f Faults) (*Server, error) {
+func Start(addr string, f Faults) (*Server, error) { return StartWith(addr, f, Options{}) }
+
+// StartWith is Start with options.
+func StartWith(addr string, f Faults, o Options) (*Server, error) {
 	if err := loopback(addr); err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
@@ -49,6 +62,10 @@ func Start(addr string, f Faults) (*Server, error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
+		return nil, fmt.Errorf("emulator: %w", err)
+	}
+	if err := s.exec(o); err != nil {
+		l.Close()
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -66,6 +83,17 @@ func Start(addr string, f Faults) (*Server, error) {
 		s.http.Serve(l)
 	}()
 	return s, nil
+}
+
+func (s *Server) exec(o Options) (err error) {
+	if !o.Exec {
+		return nil
+	}
+	if !canExec {
+		return errors.New("functions cannot be run on this operating system")
+	}
+	s.control.fleet, err = newFleet(cmp.Or(o.Processes, defaultProcesses))
+	return err
 }
 
 // New is a Server without a listener, to be mounted as an http.Handler.
@@ -113,6 +141,9 @@ func (s *Server) Close() error {
 	s.cancel()
 	<-s.served
 	s.handlers.Wait()
+	if s.control.fleet != nil {
+		s.control.fleet.close()
+	}
 	if errors.Is(err, net.ErrClosed) {
 		err = nil
 	}

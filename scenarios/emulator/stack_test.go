@@ -40,7 +40,12 @@ const role = "arn:aws:iam::000000000000:role/getProducts"
 
 func start(t testing.TB, f Faults) *stack {
 	t.Helper()
-	s, err := Start("127.0.0.1:0", f)
+	return startWith(t, f, Options{})
+}
+
+func startWith(t testing.TB, f Faults, o Options) *stack {
+	t.Helper()
+	s, err := StartWith("127.0.0.1:0", f, o)
 	if err != nil {
 		t.Fatal(err)
 	}
