@@ -32,6 +32,9 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 	t := analyze.Target{Where: where, Percent: g.Percent}
 	var state any
 	if g.Client != nil {
+		if err := g.way(ctx); err != nil {
+			return nil, err
+		}
 		live, err := g.live(ctx, p)
 		if err != nil {
 			return nil, err
@@ -40,12 +43,15 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 		if p.Story.Control.Live, err = g.Client.Measure(ctx, g.Ref); err != nil {
 			return nil, err
 		}
-		p.Story.Control.Live.Stage = &live.State // what is judged is what was resolved
-		p.Story.Plan.Target.URL = live.InvokeURL
+		state = p.Story.Control.Live
+		if !g.Ref.Weighted() {
+			p.Story.Control.Live.Stage = &live.State // what is judged is what was resolved
+			state = live.State
+		}
+		p.Story.Plan.Target.URL = orElse(g.Plan.Target.URL, live.InvokeURL)
 		g.Baseline, g.Canary = orElse(g.Baseline, live.BaselineVersion), orElse(g.Canary, live.CanaryVersion)
-		t.API, t.Stage, t.Percent = g.Ref.API, g.Ref.Stage, live.State.Canary.Percent
+		t.API, t.Stage, t.Percent = g.Ref.API, g.Ref.Stage, live.Share*100
 		t.Covers = covered(live, g.Ref)
-		state = live.State
 	}
 	if g.Baseline == g.Canary {
 		return nil, refusal("baseline and canary are both %q: want two versions", g.Baseline)
@@ -65,6 +71,22 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 	return p, err
 }
 
+// way takes the path under test from the URL where only that is given: behind the base path of its custom domain.
+func (g *Gate) way(ctx context.Context) error {
+	if g.Ref.Weighted() || g.Ref.Path != "" {
+		return nil
+	}
+	r, err := g.Client.Route(ctx, g.Plan.Target.URL)
+	g.Ref.Path = r.Path
+	switch {
+	case err != nil:
+		return Misnamed(err)
+	case r.API == "":
+		return refusal("endpoint: no base path mapping of %s takes the path of %s", r.Domain, Bare(g.Plan.Target.URL))
+	}
+	return nil
+}
+
 func (g Gate) live(ctx context.Context, p *Prepared) (stage.Target, error) {
 	t, err := g.Client.Resolve(ctx, g.Ref)
 	if err != nil {
@@ -72,6 +94,9 @@ func (g Gate) live(ctx context.Context, p *Prepared) (stage.Target, error) {
 	}
 	plan := p.Story.flightPlan(time.Duration(g.Policy.MaxDuration))
 	plan.Labels = g.Baseline != "" && g.Canary != ""
+	if to := g.Plan.Target.URL; to != t.InvokeURL {
+		plan.URL = to
+	}
 	return t, p.look(ctx, g.Client, g.Ref, t, plan)
 }
 

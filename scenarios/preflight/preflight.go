@@ -24,13 +24,11 @@ type Plan struct {
 
 func (p Plan) acts() bool { return p.Create || p.Deploy || p.Promote || p.Rollback || p.Repoint }
 
-// A check finds one thing, or several. Its name goes into what it finds.
-type check struct {
+// checks each find one thing, or several; the name goes into what is found.
+var checks = []struct {
 	name string
 	find func(Facts, Plan) []Finding
-}
-
-var checks = []check{
+}{
 	{"canary", canary},
 	{"percent", percent},
 	{"difference", difference},
@@ -39,6 +37,14 @@ var checks = []check{
 	{"weights", weights},
 	{"permission", permission},
 	{"cache", cache},
+	{"throttle", throttle},
+	{"headroom", headroom},
+	{"comparable", comparable},
+	{"managed", managed},
+	{"credentials", credentials},
+	{"codedeploy", moved},
+	{"endpoint", endpoint},
+	{"auth", auth},
 }
 
 // Checks are the names of all checks, in the order of their findings.

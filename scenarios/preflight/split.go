@@ -3,6 +3,7 @@ package preflight
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +15,13 @@ func one(f Finding) []Finding { return []Finding{f} }
 
 // canary wants something to judge.
 func canary(f Facts, _ Plan) []Finding {
-	if f.target.State.Canary == nil {
+	switch {
+	case f.ref.Weighted() && f.target.Canary == nil:
+		return one(block(fmt.Sprintf("give another version a weight: aws lambda update-alias --function-name %s --name %s --routing-config AdditionalVersionWeights={VERSION=0.1}", f.ref.Function, f.ref.Alias),
+			"alias %s sends all of its traffic to version %s", f.ref, orUnknown(f.target.BaselineVersion)))
+	case f.ref.Weighted():
+		return one(fine("alias %s sends %s%% of its traffic to version %s", f.ref, number(f.target.Share*100), f.target.CanaryVersion))
+	case f.target.State.Canary == nil:
 		return one(block("create one with coalmine canary create", "stage %s has no canary", f.target.State.Stage))
 	}
 	return one(fine("stage %s has a canary: %s", f.target.State.Stage, f.target.State.Canary))
@@ -22,22 +29,24 @@ func canary(f Facts, _ Plan) []Finding {
 
 // percent wants traffic on both sides.
 func percent(f Facts, _ Plan) []Finding {
-	c := f.target.State.Canary
+	share := number(f.target.Share * 100)
 	switch {
-	case c == nil:
+	case f.target.Canary == nil:
 		return one(unchecked("", "there is no canary"))
-	case c.Percent <= 0 || c.Percent >= 100:
-		return one(block("set the canary's percent above 0 and below 100", "the canary gets %s%% of the traffic: there is no split to compare across", number(c.Percent)))
+	case f.target.Share <= 0 || f.target.Share >= 1:
+		return one(block("set the canary's percent above 0 and below 100", "the canary gets %s%% of the traffic: there is no split to compare across", share))
 	}
-	return one(fine("%s%% of the traffic goes to the canary", number(c.Percent)))
+	return one(fine("%s%% of the traffic goes to the canary", share))
 }
 
 // difference wants the two sides to be set up differently.
 func difference(f Facts, _ Plan) []Finding {
 	s := f.target.State
 	switch {
-	case s.Canary == nil:
+	case f.target.Canary == nil:
 		return one(unchecked("", "there is no canary"))
+	case f.ref.Weighted():
+		return one(fine("the alias's weights name two versions"))
 	case s.Canary.DeploymentID == s.DeploymentID && maps.Equal(s.CanaryVariables(), s.Variables):
 		return one(block("override a stage variable, or deploy to the canary: coalmine canary create, coalmine canary deploy",
 			"the canary has the stage's own deployment and variables: there is nothing to compare"))
@@ -86,7 +95,7 @@ func versions(f Facts, p Plan) []Finding {
 		return one(fine("version %s against %s", t.CanaryVersion, t.BaselineVersion))
 	}
 	remedy := fmt.Sprintf("point one at another version: aws lambda update-alias --function-name %s", t.CanaryFunction)
-	redeployed := t.State.Canary.DeploymentID != t.State.DeploymentID
+	redeployed := t.State.Canary != nil && t.State.Canary.DeploymentID != t.State.DeploymentID
 	switch {
 	case redeployed && p.Labels:
 		return one(warn("give --baseline and --canary values that differ between the deployments' answers",
@@ -102,6 +111,9 @@ func versions(f Facts, p Plan) []Finding {
 
 // weights wants each alias to be one version.
 func weights(f Facts, _ Plan) []Finding {
+	if f.ref.Weighted() {
+		return one(fine("the alias's own split is what is judged"))
+	}
 	var all []Finding
 	for _, side := range f.sides() {
 		for _, version := range slices.Sorted(maps.Keys(side.Weights)) {
@@ -117,6 +129,9 @@ func weights(f Facts, _ Plan) []Finding {
 
 // permission wants the API to be allowed to invoke both sides: without, every request there is an anonymous 500.
 func permission(f Facts, _ Plan) []Finding {
+	if f.ref.Weighted() {
+		return one(unchecked("", "who invokes the alias is not known here"))
+	}
 	var all []Finding
 	for _, side := range f.sides() {
 		switch u := side.NotRead("GetPolicy"); {
@@ -143,6 +158,9 @@ func (f Facts) addPermission(s stage.Side) string {
 
 // cache wants every answer to come from a version: a cached one comes from whichever answered first.
 func cache(f Facts, _ Plan) []Finding {
+	if f.ref.Weighted() {
+		return one(unchecked("", "whether what invokes the alias caches is not known here"))
+	}
 	s, m := f.target.State, f.target.Method
 	remedy := fmt.Sprintf("turn caching off for %s %s, or for the stage", m.Verb, m.Resource)
 	switch {
@@ -170,8 +188,16 @@ func (f Facts) sides() []side {
 	return all
 }
 
+// number is a quantity for a person: a percentage of a third is no sixteen digits.
 func number(v float64) string {
-	return strconv.FormatFloat(v, 'f', -1, 64)
+	return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64)
+}
+
+func orUnknown(version string) string {
+	if version == "" {
+		return "(unknown)"
+	}
+	return version
 }
 
 func orNone(alias string) string {

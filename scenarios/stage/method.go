@@ -27,23 +27,24 @@ type Throttle struct {
 
 // configure takes the stage's settings: the method's own where it has any, else those for all.
 func (m *Method) configure(s *apigateway.GetStageOutput) {
-	own := strings.TrimPrefix(m.Resource, "/") + "/" + m.Verb
 	settings := map[string]types.MethodSetting{}
 	for key, setting := range s.MethodSettings {
 		settings[plainSetting(key)] = setting
 	}
 	// Without a setting API Gateway caches GET alone, once there is a cache.
 	m.Cached = s.CacheClusterEnabled && (m.Verb == "GET" || m.Verb == "ANY")
-	for _, key := range []string{own, "*/*"} {
+	first := true
+	for _, key := range []string{strings.TrimPrefix(m.Resource, "/") + "/" + m.Verb, "*/*"} {
 		setting, ok := settings[key]
 		if !ok {
 			continue
 		}
-		m.Cached = s.CacheClusterEnabled && setting.CachingEnabled
-		if setting.ThrottlingRateLimit >= 0 && setting.ThrottlingBurstLimit >= 0 { // -1: none
+		if first {
+			m.Cached, first = s.CacheClusterEnabled && setting.CachingEnabled, false
+		}
+		if m.Throttle == nil && setting.ThrottlingRateLimit >= 0 && setting.ThrottlingBurstLimit >= 0 { // -1: none
 			m.Throttle = &Throttle{Setting: key, Rate: setting.ThrottlingRateLimit, Burst: int(setting.ThrottlingBurstLimit)}
 		}
-		return
 	}
 }
 

@@ -105,9 +105,12 @@ func (c *Client) target(ctx context.Context, ref Ref, foreseen func(State) *Cana
 	return t, nil
 }
 
-// examine asks Lambda about both sides, at the same time.
 func (c *Client) examine(ctx context.Context, ref Ref, t *Target) error {
-	source := fmt.Sprintf("execute-api:%s:%s:%s/%s/%s%s", c.region, c.account, ref.API, ref.Stage, strings.ToUpper(ref.Method), t.Method.Resource)
+	return c.examineBoth(ctx, t, fmt.Sprintf("execute-api:%s:%s:%s/%s/%s%s", c.region, c.account, ref.API, ref.Stage, strings.ToUpper(ref.Method), t.Method.Resource))
+}
+
+// examineBoth asks Lambda about both sides, at the same time.
+func (c *Client) examineBoth(ctx context.Context, t *Target, source string) error {
 	done := make(chan error, 1)
 	go func() {
 		if t.Canary == nil || t.Canary.sameAs(t.Baseline) {

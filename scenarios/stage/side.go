@@ -76,7 +76,7 @@ func (s Side) sameAs(other Side) bool {
 	return s.Function == other.Function && s.Qualifier == other.Qualifier
 }
 
-// examineSide reads what there is to know. An alias that could not be read is an error, unless a permission is
+// examineSide reads what there is to know; without a source nothing of who may invoke it. An alias that could not be read is an error, unless a permission is
 // lacking; the rest is a fact that is not known.
 func (c *Client) examineSide(ctx context.Context, s *Side, source string) error {
 	var (
@@ -85,10 +85,10 @@ func (c *Client) examineSide(ctx context.Context, s *Side, source string) error 
 		errs     [3]error
 		now      = *s
 	)
-	if s.Alias != "" {
+	if s.Alias != "" && s.Version == "" {
 		wait.Go(func() { aliasErr = c.lookUp(ctx, &now) })
 	}
-	if !s.AsRole {
+	if !s.AsRole && source != "" {
 		wait.Go(func() { s.Invocable, errs[0] = c.invocable(ctx, s.Function, s.Qualifier, source) })
 	}
 	wait.Go(func() { s.Configuration, errs[1] = c.configuration(ctx, s.Function, s.Qualifier) })
@@ -97,12 +97,12 @@ func (c *Client) examineSide(ctx context.Context, s *Side, source string) error 
 	}
 	wait.Wait()
 	s.Version, s.Weights, s.Missing = now.Version, now.Weights, now.Missing
-	s.Missing = s.Missing || s.Alias == "" && IsNotFound(errs[1])
+	s.Missing = s.Missing || s.Alias == "" && IsNotFound(errs[1]) // a version that the integration names, or all of the function
 	if s.Missing {
 		s.Invocable, s.Configuration, s.Provisioned = Unknown, nil, nil
 		return nil
 	}
-	if aliasErr != nil && !isDenied(aliasErr) {
+	if aliasErr != nil && !IsDenied(aliasErr) {
 		return fmt.Errorf("alias %s of %s: %w", s.Alias, s.Function, aliasErr)
 	}
 	for i, operation := range []string{"GetPolicy", "GetFunctionConfiguration", "GetProvisionedConcurrencyConfig"} {
@@ -114,7 +114,7 @@ func (c *Client) examineSide(ctx context.Context, s *Side, source string) error 
 
 func (s *Side) unread(operation string, err error) {
 	if err != nil {
-		s.Unread = append(s.Unread, Unread{Operation: operation, Why: err.Error(), Denied: isDenied(err)})
+		s.Unread = append(s.Unread, Unread{Operation: operation, Why: err.Error(), Denied: IsDenied(err)})
 	}
 }
 
@@ -172,6 +172,7 @@ func (c *Client) provisioned(ctx context.Context, function, qualifier string) (*
 // deniedCodes are AWS's words for a permission that is lacking.
 var deniedCodes = []string{"AccessDeniedException", "AccessDenied", "UnauthorizedException", "UnauthorizedOperation", "ForbiddenException"}
 
-func isDenied(err error) bool {
+// IsDenied reports whether AWS refused for want of a permission.
+func IsDenied(err error) bool {
 	return slices.ContainsFunc(deniedCodes, func(code string) bool { return hasCode(err, code) })
 }

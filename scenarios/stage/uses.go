@@ -71,7 +71,7 @@ func (c *Client) leadSomewhere(ctx context.Context, stage State, overrides map[s
 	}
 	uses, err := c.uses(ctx, stage.API, keys(overrides))
 	switch {
-	case isDenied(err):
+	case IsDenied(err):
 		return []string{"not checked where the overrides lead: " + err.Error()}, nil
 	case err != nil:
 		return nil, err
@@ -96,7 +96,7 @@ func (c *Client) leadSomewhere(ctx context.Context, stage State, overrides map[s
 }
 
 func (c *Client) reachable(ctx context.Context, function, qualifier string, u use, stage State) (note string, err error) {
-	if _, err := c.versionOf(ctx, function, qualifier); isDenied(err) {
+	if _, err := c.versionOf(ctx, function, qualifier); IsDenied(err) {
 		return fmt.Sprintf("not checked whether there is %s:%s: %v", function, qualifier, err), nil
 	} else if err != nil {
 		return "", err

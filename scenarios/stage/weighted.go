@@ -15,12 +15,17 @@ func (c *Client) weightedTarget(ctx context.Context, ref Ref) (Target, error) {
 	if err != nil {
 		return Target{}, fmt.Errorf("resolve %s: %w", ref.thing(), err)
 	}
-	side := func(version string) Side { return Side{Function: ref.Function, Qualifier: version, Version: version} }
+	side := func(version string) Side {
+		return Side{Function: ref.Function, Qualifier: version, Alias: ref.Alias, Version: version}
+	}
 	t := Target{Function: ref.Function, BaselineAlias: ref.Alias, BaselineVersion: alias.Version, Baseline: side(alias.Version)}
 	if version, share := alias.canary(); version != "" {
 		canary := side(version)
 		t.Canary = &canary
 		t.CanaryFunction, t.CanaryAlias, t.CanaryVersion, t.Share = ref.Function, ref.Alias, version, share
+	}
+	if err := c.examineBoth(ctx, &t, ""); err != nil {
+		return t, fmt.Errorf("resolve %s: %w", ref.thing(), err)
 	}
 	return t, nil
 }
