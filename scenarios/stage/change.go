@@ -17,6 +17,8 @@ type Change struct {
 	Created    string      `json:"created,omitempty"` // deployment made
 	Deleted    []string    `json:"deleted,omitempty"` // deployments deleted, made by coalmine and unused
 	Notes      []string    `json:"notes,omitempty"`   // what a person should know, one sentence each
+
+	untidy error // why a deployment was left that can still be deleted
 }
 
 // Lines are the difference that the change makes, and the exact operations.

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -54,6 +55,10 @@ func (a *act) clean(ctx context.Context) error {
 // deleted are a note.
 func (a *act) tidy(ctx context.Context) {
 	if err := a.clean(ctx); err != nil {
+		if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrCredentials) {
+			a.change.untidy = err
+			a.j.unsee() // a recovery can still do it
+		}
 		a.change.Notes = append(a.change.Notes, "an unused deployment of coalmine's is left: "+err.Error())
 	}
 }

@@ -375,6 +375,13 @@ func (j *Journal) saw(p position) {
 	j.asWas = j.open && len(p.differ(j.last().start())) == 0
 }
 
+// unsee leaves the story unfinished, whatever was read.
+func (j *Journal) unsee() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.asWas = false
+}
+
 // current is the story under way, nil between stories.
 func (j *Journal) current() *Story {
 	if j == nil || !j.open {

@@ -3,8 +3,9 @@ package stage_test
 import (
 	"context"
 	"io"
+	"log"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
@@ -40,7 +41,7 @@ func newLab(t *testing.T) *lab {
 	}
 	t.Cleanup(func() { e.Close() })
 	p := newProxy(t, e.URL())
-	l := &lab{t: t, proxy: p, backend: e.URL(), dir: t.TempDir()}
+	l := &lab{t: t, proxy: p, backend: e.URL(), dir: memory(t)}
 	l.Client = connect(t, p.URL)
 	system, _, err := products.Up(t.Context(), l.Client)
 	if err != nil {
@@ -49,6 +50,17 @@ func newLab(t *testing.T) *lab {
 	l.system = system
 	l.ref = stage.Ref{API: system.API, Stage: "prod", Method: products.Method, Path: products.Path}
 	return l
+}
+
+// memory is a directory that costs nothing to sync, where there is one: journals
+// are synced some ten thousand times here.
+func memory(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "coalmine-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // The tests must not meet the AWS of whoever runs them.
@@ -61,6 +73,9 @@ func TestMain(m *testing.M) {
 	os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	os.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	os.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	if spec := os.Getenv(childVariable); spec != "" {
+		os.Exit(child(spec))
+	}
 	os.Exit(m.Run())
 }
 
@@ -150,13 +165,14 @@ func (l *lab) same(got, want stage.State) {
 // proxy stands before the emulator. tamper may answer a request, and then
 // returns true.
 type proxy struct {
-	*httptest.Server
+	URL    string
 	next   http.Handler
 	tamper atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool]
 	calls  atomic.Int64 // of the control plane
 
-	mu  sync.Mutex
-	log []string // method and path
+	mu     sync.Mutex
+	log    []string // method and path
+	server *http.Server
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -164,22 +180,51 @@ func newProxy(t *testing.T, target string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	back := httputil.NewSingleHostReverseProxy(u)
-	p := &proxy{next: back}
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.Contains(r.URL.Path, "_user_request_") {
-			p.calls.Add(1)
-			p.mu.Lock()
-			p.log = append(p.log, r.Method+" "+r.URL.Path)
-			p.mu.Unlock()
+	p := &proxy{next: httputil.NewSingleHostReverseProxy(u)}
+	// Not 127.0.0.1: no connection of anybody's begins there, which might take
+	// the port while the proxy is down.
+	if err := p.listen("127.77.0.1:0"); err != nil {
+		if err := p.listen("127.0.0.1:0"); err != nil {
+			t.Fatal(err)
 		}
-		if f := p.tamper.Load(); f != nil && (*f)(w, r) {
-			return
-		}
-		back.ServeHTTP(w, r)
-	}))
-	t.Cleanup(p.Close)
+	}
+	t.Cleanup(p.down)
 	return p
+}
+
+func (p *proxy) listen(addr string) error {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0)}
+	p.mu.Lock()
+	p.URL, p.server = "http://"+listener.Addr().String(), server
+	p.mu.Unlock()
+	go server.Serve(listener)
+	return nil
+}
+
+// down refuses every connection, and breaks those there are, until up.
+func (p *proxy) down() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server.Close()
+}
+
+func (p *proxy) up() error { return p.listen(strings.TrimPrefix(p.URL, "http://")) }
+
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.Contains(r.URL.Path, "_user_request_") {
+		p.calls.Add(1)
+		p.mu.Lock()
+		p.log = append(p.log, r.Method+" "+r.URL.Path)
+		p.mu.Unlock()
+	}
+	if f := p.tamper.Load(); f != nil && (*f)(w, r) {
+		return
+	}
+	p.next.ServeHTTP(w, r)
 }
 
 func (p *proxy) with(f func(w http.ResponseWriter, r *http.Request) bool) {

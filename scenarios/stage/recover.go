@@ -114,6 +114,9 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 	if err != nil {
 		return change, err
 	}
+	if change.untidy != nil {
+		return change, fmt.Errorf("recover %s: everything is as it was, but for an unused deployment: %w", ref, change.untidy)
+	}
 	return change, j.Done(true)
 }
 

@@ -9,13 +9,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 
 	"coalmine/scenarios/stage"
 )
@@ -213,183 +210,7 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// story is a run as the scenarios tell it; it stops at the first error.
-type story func(ctx context.Context, l *lab, j *stage.Journal) error
-
 var overrides = map[string]string{"lambdaAlias": "staging", "extra": "1"}
-
-func promoteStory(ctx context.Context, l *lab, j *stage.Journal) error {
-	if _, err := l.CreateCanary(ctx, j, l.ref, 50, overrides); err != nil {
-		return err
-	}
-	if _, err := l.DeployCanary(ctx, j, l.ref, "release"); err != nil {
-		return err
-	}
-	judged, err := l.Measure(ctx, l.ref)
-	if err != nil {
-		return err
-	}
-	promoted, err := l.Promote(ctx, j, l.ref, judged, false)
-	if err != nil {
-		return err
-	}
-	_, err = l.Rollback(ctx, j, l.ref, promoted.Before)
-	return err
-}
-
-func abortStory(ctx context.Context, l *lab, j *stage.Journal) error {
-	if _, err := l.CreateCanary(ctx, j, l.ref, 50, overrides); err != nil {
-		return err
-	}
-	if _, err := l.DeployCanary(ctx, j, l.ref, "release"); err != nil {
-		return err
-	}
-	_, err := l.Abort(ctx, j, l.ref, nil)
-	return err
-}
-
-// gateStory meets a canary that is already live.
-func gateStory(ctx context.Context, l *lab, j *stage.Journal) error {
-	if _, err := l.SetPercent(ctx, j, l.ref, 100); err != nil {
-		return err
-	}
-	if _, err := l.DeployCanary(ctx, j, l.ref, "release"); err != nil {
-		return err
-	}
-	judged, err := l.Measure(ctx, l.ref)
-	if err != nil {
-		return err
-	}
-	_, err = l.Promote(ctx, j, l.ref, judged, false)
-	return err
-}
-
-// Killed before and after every single call of the control plane, a run leaves
-// a journal from which Recover makes the stage exactly what it was, with no
-// deployment more.
-func TestKilledAnywhere(t *testing.T) {
-	for name, c := range map[string]struct {
-		tell   story
-		canary bool // there is one before the story
-	}{
-		"promote":    {promoteStory, false},
-		"abort":      {abortStory, false},
-		"livecanary": {gateStory, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			l := newLab(t)
-			ctx := t.Context()
-			if c.canary {
-				j := l.journal()
-				l.must(l.CreateCanary(ctx, j, l.ref, 25, map[string]string{"lambdaAlias": "dev"}))
-				l.must(l.DeployCanary(ctx, j, l.ref, "before"))
-				if err := errors.Join(j.Done(false), j.Close()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			before, deployments := l.read(), l.deployments()
-			recovered := 0
-			for n := int64(0); ; n++ {
-				at := l.killed(c.tell, n, false)
-				l.asBefore(n, before, deployments)
-				if at == "" {
-					t.Logf("%d kills in %d calls", recovered, n)
-					break
-				}
-				recovered++
-				if at != "GET" { // once more, and the request arrives
-					l.killed(c.tell, n, true)
-					l.asBefore(n, before, deployments)
-					recovered++
-				}
-			}
-		})
-	}
-}
-
-// killed tells a story that dies at its n-th call, whose request arrives or
-// not, and recovers. It says what that call was; nothing when the story came
-// to its end before.
-func (l *lab) killed(tell story, n int64, arrives bool) (method string) {
-	l.t.Helper()
-	var calls atomic.Int64
-	var at atomic.Value
-	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
-		k := calls.Add(1) - 1
-		if k == n {
-			at.Store(r.Method)
-			if arrives {
-				l.proxy.next.ServeHTTP(httptest.NewRecorder(), r)
-			}
-		}
-		if k >= n {
-			cut()
-		}
-		return false
-	})
-	j := l.journal()
-	died := tell(l.t.Context(), l, j)
-	l.proxy.with(nil)
-	if _, err := l.Recover(l.t.Context(), l.crash(j)); err != nil {
-		l.t.Fatalf("recover after a kill at call %d (%v): %v", n, died, err)
-	}
-	method, _ = at.Load().(string)
-	return method
-}
-
-// crash is the end of a process: the lock goes, and the journal is as it is on
-// disk, without the last words of Close. It is in another directory then.
-func (l *lab) crash(j *stage.Journal) (path string) {
-	l.t.Helper()
-	data, err := os.ReadFile(j.Path())
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.dir = l.t.TempDir()
-	path = filepath.Join(l.dir, filepath.Base(j.Path()))
-	if err := errors.Join(os.WriteFile(path, data, 0o600), j.Close()); err != nil {
-		l.t.Fatal(err)
-	}
-	return path
-}
-
-// Killed while it recovers, a second Recover does it.
-func TestRecoverKilledAnywhere(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
-	for n := int64(0); ; n++ {
-		before, deployments := l.read(), l.deployments()
-		j := l.journal()
-		l.must(l.CreateCanary(t.Context(), j, l.ref, 50, overrides))
-		l.must(l.DeployCanary(t.Context(), j, l.ref, "release"))
-		l.must(l.Promote(t.Context(), j, l.ref, l.measured(), false))
-		path := l.crash(j)
-		var calls atomic.Int64
-		l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
-			k := calls.Add(1) - 1
-			if k == n && n%2 == 1 {
-				l.proxy.next.ServeHTTP(httptest.NewRecorder(), r)
-			}
-			if k >= n {
-				cut()
-			}
-			return false
-		})
-		_, died := l.Recover(t.Context(), path)
-		l.proxy.with(nil)
-		if _, err := l.Recover(t.Context(), path); err != nil {
-			t.Fatalf("after a kill at call %d (%v): %v", n, died, err)
-		}
-		l.same(l.read(), before)
-		if calls.Load() <= n {
-			return
-		}
-		if got := l.deployments(); died != nil && got != deployments {
-			t.Fatalf("killed at call %d: %d deployments, were %d", n, got, deployments)
-		}
-	}
-}
 
 // A change that AWS refuses leaves nothing to recover.
 func TestRefusedChangeNeedsNoRecovery(t *testing.T) {
@@ -410,32 +231,6 @@ func TestRefusedChangeNeedsNoRecovery(t *testing.T) {
 	}
 	j.Close()
 	l.journal()
-}
-
-// asBefore also opens the journal again: nothing may be left unfinished.
-func (l *lab) asBefore(n int64, before stage.State, deployments int) {
-	l.t.Helper()
-	l.same(l.read(), before)
-	if got := l.deployments(); got != deployments {
-		l.t.Errorf("%d deployments, were %d", got, deployments)
-	}
-	j, err := l.OpenJournal(l.dir, l.ref)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	j.Close()
-	if l.t.Failed() {
-		l.t.Fatalf("killed at call %d", n)
-	}
-}
-
-func (l *lab) deployments() int {
-	l.t.Helper()
-	out, err := l.Gateway().GetDeployments(context.Background(), &apigateway.GetDeploymentsInput{RestApiId: &l.ref.API})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return len(out.Items)
 }
 
 // Cancelled while a patch is under way, the patch is waited for and the
