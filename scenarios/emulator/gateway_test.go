@@ -2,12 +2,9 @@ package emulator
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
-	"net/http"
 	"regexp"
 	"strings"
 	"sync"
@@ -24,47 +21,6 @@ var (
 	extendedID = regexp.MustCompile(`^[A-Za-z0-9_-]{15}=$`)
 	traceID    = regexp.MustCompile(`^Root=1-[0-9a-f]{8}-[0-9a-f]{24}$`)
 )
-
-// TestGatewayErrors holds status, body and headers of the gateway's own answers to the table in aws.md section 3.
-func TestGatewayErrors(t *testing.T) {
-	s := startStack(t, Faults{})
-	s.createStage("nowhere", map[string]string{"lambdaAlias": "none"})
-	s.createStage("unset", nil)
-	s.shorten(100)
-	one := func(v Version) Faults { return Faults{Versions: map[string]Version{"1": v}} }
-	const internal = "InternalServerErrorException"
-	tests := []struct {
-		name        string
-		faults      Faults
-		stage, path string
-		status      int
-		kind, body  string
-	}{
-		{"permission denied", Faults{Gateway: Gateway{Deny: []string{"prod"}}}, "prod", "/products", 500, internal, `{"message": "Internal server error"}`},
-		{"no such alias", Faults{}, "nowhere", "/products", 500, internal, `{"message": "Internal server error"}`},
-		{"variable not set", Faults{}, "unset", "/products", 500, internal, `{"message": "Internal server error"}`},
-		{"crash", one(Version{Crashes: 1}), "prod", "/products", 502, internal, `{"message": "Internal server error"}`},
-		{"hang", one(Version{Hang: 1}), "prod", "/products", 504, internal, `{"message": "Endpoint request timed out"}`},
-		{"slower than the timeout", one(Version{Latency: Latency{Median: time.Minute}}), "prod", "/products", 504, internal, `{"message": "Endpoint request timed out"}`},
-		{"unknown path", Faults{}, "prod", "/nothing", 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
-		{"unknown stage", Faults{}, "nope", "/products", 403, "MissingAuthenticationTokenException", `{"message":"Missing Authentication Token"}`},
-		{"throttled", Faults{Gateway: Gateway{Throttle: 1e-6}}, "prod", "/products", 429, "TooManyRequestsException", `{"message":"Too Many Requests"}`},
-	}
-	for _, test := range tests {
-		s.must(s.server.SetFaults(test.faults))
-		got := s.get(test.stage, test.path)
-		if test.status == 429 { // one token was in the bucket
-			got = s.get(test.stage, test.path)
-		}
-		if got.status != test.status || got.body != test.body || got.header.Get("X-Amzn-Errortype") != test.kind {
-			t.Errorf("%s: %d %s %s", test.name, got.status, got.header.Get("X-Amzn-Errortype"), got.body)
-		}
-		checkHeaders(t, test.name, got)
-		if v := got.header.Get("X-Lambda-Version"); v != "" {
-			t.Errorf("%s: names version %s", test.name, v)
-		}
-	}
-}
 
 func checkHeaders(t *testing.T, name string, g got) {
 	t.Helper()
@@ -89,48 +45,6 @@ func (s *stack) shorten(ms int) {
 	s.must(err)
 	for _, st := range stages.Item {
 		s.mustPatch(*st.StageName, "replace /deploymentId "+s.deployed)
-	}
-}
-
-func TestSuccess(t *testing.T) {
-	s := startStack(t, Faults{})
-	g := s.get("prod", "/products")
-	checkHeaders(t, "success", g)
-	if want := `{"message":"getProducts: all products v1","version":"1","products":[{"id":"p-100",`; g.status != 200 || !strings.HasPrefix(g.body, want) || !json.Valid([]byte(g.body)) {
-		t.Errorf("%d %s", g.status, g.body)
-	}
-	if g := s.get("staging", "/products"); !strings.HasPrefix(g.body, `{"message":"getProducts: all products v2","version":"2",`) {
-		t.Errorf("staging: %s", g.body)
-	}
-	if g.header.Get("X-Amzn-Errortype") != "" {
-		t.Error("a success with an error type")
-	}
-	ask := func(id string) string {
-		r, _ := http.NewRequest("GET", s.server.URL()+"/restapis/"+s.api+"/prod/_user_request_/products", nil)
-		r.Header.Set("X-Amzn-Requestid", id)
-		a, err := s.client.Do(r)
-		s.must(err)
-		a.Body.Close()
-		return a.Header.Get("X-Amzn-Requestid")
-	}
-	const mine = "01234567-89AB-4def-8123-456789abcdef"
-	if got := ask(mine); got != mine {
-		t.Errorf("request id %s came back as %s", mine, got)
-	}
-	if got := ask("not a UUID"); !uuid.MatchString(got) {
-		t.Errorf("no UUID came back as %s", got)
-	}
-}
-
-func TestHostStyle(t *testing.T) {
-	s := startStack(t, Faults{})
-	r, _ := http.NewRequest("GET", s.server.URL()+"/staging/products", nil)
-	r.Host = s.api + ".execute-api.eu-central-1.amazonaws.com"
-	a, err := s.client.Do(r)
-	s.must(err)
-	a.Body.Close()
-	if a.StatusCode != 200 || a.Header.Get("X-Lambda-Version") != "2" {
-		t.Errorf("%d, version %q", a.StatusCode, a.Header.Get("X-Lambda-Version"))
 	}
 }
 
@@ -204,79 +118,6 @@ func TestSnapshot(t *testing.T) {
 	}
 	if statuses[200] < 10 || statuses[403] < 10 || len(statuses) != 2 {
 		t.Errorf("half of the requests should see the canary's deployment, which has no GET: %v", statuses)
-	}
-}
-
-func TestEvent(t *testing.T) {
-	s := startStack(t, Faults{Seed: 3})
-	events := make(chan Event, 1)
-	s.server.Handle("getProducts", func(_ context.Context, in Invocation) (json.RawMessage, error) {
-		events <- in.Event
-		return json.RawMessage(`{}`), nil
-	})
-	second := s.deploy()
-	s.mustPatch("prod", "replace /variables/kept yes", "replace /canarySettings/percentTraffic 100",
-		"replace /canarySettings/deploymentId "+second, "replace /canarySettings/stageVariableOverrides/lambdaAlias staging")
-	for _, test := range []struct{ stage, deployment, alias, kept string }{
-		{"prod", second, "staging", "yes"}, {"dev", s.deployed, "dev", ""},
-	} {
-		g := s.get(test.stage, "/products?a=1&a=2")
-		e := <-events
-		if c := e.RequestContext; c.DeploymentID != test.deployment || c.Stage != test.stage || c.APIID != s.api ||
-			c.RequestID != g.header.Get("X-Amzn-Requestid") || c.ExtendedRequestID != g.header.Get("X-Amz-Apigw-Id") || c.Path != "/"+test.stage+"/products" {
-			t.Errorf("%s: context %+v", test.stage, c)
-		}
-		if e.StageVariables["lambdaAlias"] != test.alias || e.StageVariables["kept"] != test.kept {
-			t.Errorf("%s: variables %v", test.stage, e.StageVariables)
-		}
-		if e.HTTPMethod != "GET" || e.Resource != "/products" || e.QueryStringParameters["a"] != "2" || len(e.MultiValueQueryStringParameters["a"]) != 2 {
-			t.Errorf("%s: %+v", test.stage, e)
-		}
-	}
-}
-
-func TestProxyRules(t *testing.T) {
-	s := startStack(t, Faults{})
-	var returned string
-	var failure error
-	s.server.Handle("getProducts", func(context.Context, Invocation) (json.RawMessage, error) {
-		if returned == "panic" {
-			panic("handler")
-		}
-		return json.RawMessage(returned), failure
-	})
-	const bad = `{"message": "Internal server error"}`
-	for _, test := range []struct {
-		returned string
-		status   int
-		body     string
-		header   string // of X-H
-	}{
-		{`{}`, 200, "", ""},
-		{`{"statusCode":"201","body":"x"}`, 201, "x", ""},
-		{`{"statusCode":204}`, 204, "", ""},
-		{`{"statusCode":503,"body":null,"headers":null}`, 503, "", ""},
-		{`{"headers":{"X-H":true}}`, 200, "", "true"},
-		{`{"headers":{"X-H":7}}`, 200, "", "7"},
-		{`{"multiValueHeaders":{"X-H":["a","b"]}}`, 200, "", "a, b"},
-		{`{"isBase64Encoded":true,"body":"aGk="}`, 200, "hi", ""},
-		{`{"headers":{"X-H":{}}}`, 502, bad, ""},
-		{`{"body":{}}`, 502, bad, ""},
-		{`{"statusCode":200,"extra":1}`, 502, bad, ""},
-		{`{"statusCode":"x"}`, 502, bad, ""},
-		{`{"statusCode":99}`, 502, bad, ""},
-		{`{"StatusCode":200}`, 502, bad, ""},
-		{`[]`, 502, bad, ""}, {`null`, 502, bad, ""}, {`"x"`, 502, bad, ""}, {``, 502, bad, ""}, {`{`, 502, bad, ""}, {"panic", 502, bad, ""},
-	} {
-		returned = test.returned
-		g := s.get("prod", "/products")
-		if g.status != test.status || g.body != test.body || strings.Join(g.header.Values("X-H"), ", ") != test.header {
-			t.Errorf("%s: %d %q, X-H %q", test.returned, g.status, g.body, g.header.Values("X-H"))
-		}
-	}
-	failure = errors.New("no")
-	if g := s.get("prod", "/products"); g.status != 502 {
-		t.Errorf("an error of the handler: %d", g.status)
 	}
 }
 
