@@ -13,7 +13,8 @@ import (
 type Sought struct {
 	Header      Header
 	IDs         map[attack.RequestID]struct{} // of hits without a version while a canary was there
-	First, Last time.Time                     // of the windows that hold them, by the wall clock of who sent them
+	First, Last time.Time                     // due and answered, by the wall clock of who sent them
+	Deployment  string                        // of the canary that the run made, "" where it made none
 }
 
 // Seek reads a run file for the ids of its hits without a version.
@@ -23,6 +24,8 @@ func Seek(r io.Reader) (Sought, error) {
 		switch {
 		case record.Header != nil:
 			s.Header = *record.Header
+		case record.Event != nil && record.Event.Name == CanaryDeployed:
+			s.Deployment = record.Event.Detail["deployment"]
 		case record.Window != nil && mixed(record.Window.Phase):
 			s.add(record.Window)
 		}

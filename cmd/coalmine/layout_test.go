@@ -22,8 +22,9 @@ func TestArrows(t *testing.T) {
 		"scenarios/preflight":         {"scenarios/stage"},
 		"scenarios/products":          {"scenarios/stage"},
 		"scenarios/products/function": {},
+		"scenarios/accesslog":         {"attack", "analyze", "scenarios/stage"},
 		"scenarios":                   {"attack", "analyze", "analyze/strict", "scenarios/stage", "scenarios/preflight", "scenarios/emulator"},
-		"cmd/coalmine":                {"attack", "analyze", "report", "scenarios", "scenarios/stage", "scenarios/preflight", "scenarios/products", "scenarios/emulator"},
+		"cmd/coalmine":                {"attack", "analyze", "report", "scenarios", "scenarios/stage", "scenarios/preflight", "scenarios/products", "scenarios/accesslog", "scenarios/emulator"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "coalmine/...").CombinedOutput()
 	if err != nil {

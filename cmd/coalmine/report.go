@@ -12,18 +12,27 @@ import (
 
 func (w world) reportCommand() *cobra.Command {
 	var format, policy string
+	var log accessLog
 	c := &cobra.Command{
 		Use:   "report FILE",
 		Short: "Show a run again from its run file, or judge it by another policy",
 		Long: `Show a run again from its run file. With --policy the recorded windows are judged
-anew, look by look: the verdict that policy would have given, and its exit code.`,
+anew, look by look: the verdict that policy would have given, and its exit code.
+
+With --access-log, answers of a run with --request-ids that named no version are
+looked up in the stage's access log, which says whether the canary gave them, and
+the run is judged anew with each counted for its version; the exit code is that
+verdict's. The log comes minutes late; what it lacks stays without a version.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("want one run file, got %d", len(args))
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := log.check(); err != nil {
+				return err
+			}
 			show, err := report.Named(format)
 			if err != nil {
 				return usagef("--format: %w", err)
@@ -43,9 +52,15 @@ anew, look by look: the verdict that policy would have given, and its exit code.
 					return analyze.ReadPolicy(policy, data, analyze.DefaultPolicy(loopback(h.Target.URL)))
 				}
 			}
-			analysis, _, err := analyze.Rejudge(file, another)
+			var analysis analyze.Analysis
+			if log.group != "" {
+				analysis, err = log.rejudge(c.Context(), w, file, another)
+			} else {
+				analysis, _, err = analyze.Rejudge(file, another)
+				err = usage(err)
+			}
 			if err != nil {
-				return usagef("%s: %w", args[0], err)
+				return exit{code(c.Context(), err), fmt.Errorf("%s: %w", args[0], err)}
 			}
 			if err := show(w.stdout, analysis); err != nil {
 				return err
@@ -53,13 +68,15 @@ anew, look by look: the verdict that policy would have given, and its exit code.
 			if analysis.Header.Policy != nil {
 				fmt.Fprintln(w.stderr, report.Line(analysis))
 			}
-			if code := conclusionCode(analysis.Conclusion); policy != "" && code != exitPromote {
+			judged := policy != "" || log.group != "" && analysis.Header.Policy != nil
+			if code := conclusionCode(analysis.Conclusion); judged && code != exitPromote {
 				return exit{code: code}
 			}
 			return nil
 		},
 	}
 	c.Flags().StringVar(&format, "format", "table", "table or json")
+	log.flags(c.Flags())
 	c.Flags().StringVar(&policy, "policy", "", "judge the recorded windows by this policy file; the exit code is the new verdict's")
 	return c
 }
