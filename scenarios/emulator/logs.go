@@ -27,6 +27,7 @@ type logGroup struct {
 	created      int64 // ms since 1970, as all times here
 
 	mu     sync.Mutex
+	tags   map[string]string
 	events []logEvent // a ring once it is full: event n is at n modulo groupEvents
 	next   int        // the number of the next event
 	bytes  int64      // that were ever written

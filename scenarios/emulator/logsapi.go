@@ -20,6 +20,8 @@ var logOperations = map[string]operation{
 	"Logs_20140328.DescribeLogStreams": (*control).describeLogStreams,
 	"Logs_20140328.FilterLogEvents":    (*control).filterLogEvents,
 	"Logs_20140328.GetLogEvents":       (*control).getLogEvents,
+
+	"Logs_20140328.ListTagsForResource": (*control).listLogTags,
 }
 
 func badLogRequest(format string, args ...any) error {
@@ -27,7 +29,10 @@ func badLogRequest(format string, args ...any) error {
 }
 
 func (c *control) createLogGroup(in *call) (answer, error) {
-	var want struct{ LogGroupName string }
+	var want struct {
+		LogGroupName string
+		Tags         map[string]string
+	}
 	if err := in.decode(&want); err != nil {
 		return answer{}, err
 	}
@@ -35,10 +40,31 @@ func (c *control) createLogGroup(in *call) (answer, error) {
 		return answer{}, refuse(http.StatusBadRequest, "InvalidParameterException",
 			`1 validation error detected: Value '%s' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\.\-_/#A-Za-z0-9]+`, want.LogGroupName)
 	}
-	if _, isNew := c.plane.logs.create(want.LogGroupName, in.region); !isNew {
+	g, isNew := c.plane.logs.create(want.LogGroupName, in.region)
+	if !isNew {
 		return answer{}, refuse(http.StatusBadRequest, "ResourceAlreadyExistsException", "The specified log group already exists")
 	}
+	g.mu.Lock()
+	g.tags = want.Tags
+	g.mu.Unlock()
 	return answer{status: http.StatusOK}, nil
+}
+
+func (c *control) listLogTags(in *call) (answer, error) {
+	var want struct{ ResourceARN string }
+	if err := in.decode(&want); err != nil {
+		return answer{}, err
+	}
+	name, _ := logGroupOf(want.ResourceARN)
+	g := c.plane.logs.find(name)
+	if g == nil {
+		return answer{}, noSuchGroup()
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	tags := map[string]string{}
+	maps.Copy(tags, g.tags)
+	return ok(map[string]any{"tags": tags})
 }
 
 func (c *control) deleteLogGroup(in *call) (answer, error) {

@@ -115,6 +115,9 @@ func (b *build) up(ctx context.Context) (System, error) {
 	if err := b.stages(ctx, system.API); err != nil {
 		return system, err
 	}
+	if err := b.accessLog(ctx, system.API); err != nil {
+		return system, err
+	}
 	for _, r := range releases {
 		ref := stage.Ref{API: system.API, Stage: r.stage, Method: Method, Path: Path}
 		target, err := b.c.Resolve(ctx, ref)
@@ -148,6 +151,9 @@ func (b *build) down(ctx context.Context) error {
 			return stage.Condense(err)
 		}
 		b.said = append(b.said, fmt.Sprintf("removed API %s (%s)", Name, id))
+	}
+	if err := b.removeLog(ctx); err != nil {
+		return err
 	}
 	there, err := b.findFunction(ctx)
 	if errors.Is(err, errForeign) || (err == nil && !there) {

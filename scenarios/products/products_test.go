@@ -15,6 +15,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	"github.com/aws/aws-sdk-go-v2/service/apigateway/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"coalmine/scenarios/emulator"
@@ -36,6 +38,7 @@ func TestMain(m *testing.M) {
 // after a number of requests.
 type site struct {
 	*stage.Client
+	server  *emulator.Server
 	changes atomic.Int64
 	left    atomic.Int64 // requests until the gate shuts
 }
@@ -51,14 +54,14 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{}
+	s := &site{server: e}
 	s.left.Store(1 << 40)
 	back := httputil.NewSingleHostReverseProxy(u)
 	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.left.Add(-1) < 0 {
 			panic(http.ErrAbortHandler)
 		}
-		if r.Method != "GET" {
+		if r.Method != "GET" && !strings.Contains(r.Header.Get("X-Amz-Target"), ".List") {
 			s.changes.Add(1)
 		}
 		back.ServeHTTP(w, r)
@@ -129,7 +132,7 @@ func TestUpTwiceAndDownTwice(t *testing.T) {
 	}
 
 	removed, err := products.Down(ctx, s.Client)
-	if err != nil || len(removed) != 2 {
+	if err != nil || len(removed) != 3 {
 		t.Errorf("%q %v", removed, err)
 	}
 	empty(t, s)
@@ -147,6 +150,10 @@ func empty(t *testing.T, s *site) {
 	functions, err := s.Lambda().ListFunctions(t.Context(), &lambda.ListFunctionsInput{})
 	if err != nil || len(functions.Functions) > 0 {
 		t.Errorf("%d functions are left, %v", len(functions.Functions), err)
+	}
+	groups, err := cloudwatchlogs.NewFromConfig(s.AWS()).DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{})
+	if err != nil || len(groups.LogGroups) > 0 {
+		t.Errorf("%d log groups are left, %v", len(groups.LogGroups), err)
 	}
 }
 
@@ -243,7 +250,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	if _, _, err := products.Up(ctx, s.Client); err == nil || !strings.Contains(err.Error(), "function getProducts is not made by coalmine") {
 		t.Error(err)
 	}
-	if removed, err := products.Down(ctx, s.Client); err != nil || len(removed) != 1 {
+	if removed, err := products.Down(ctx, s.Client); err != nil || len(removed) != 2 {
 		t.Errorf("%q %v", removed, err)
 	}
 	if _, err := s.Lambda().GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: aws.String(products.Function)}); err != nil {
@@ -262,6 +269,43 @@ func TestEverythingIsTagged(t *testing.T) {
 		got, err := s.Read(ctx, stage.Ref{API: system.API, Stage: st.Name})
 		if err != nil || got.Tags["coalmine:stack"] != "products" {
 			t.Errorf("%s: %v %v", st.Name, got.Tags, err)
+		}
+	}
+}
+
+// Where the account does not allow an access log the system is built, and removed, all the same, and says why.
+func TestAccessLog(t *testing.T) {
+	ctx := t.Context()
+	log := func(s *site, name string) *types.AccessLogSettings {
+		system, _, err := products.Up(ctx, s.Client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := s.Gateway().GetStage(ctx, &apigateway.GetStageInput{RestApiId: &system.API, StageName: &name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.AccessLogSettings
+	}
+	s := newSite(t)
+	if got := log(s, "prod"); got == nil || !strings.HasSuffix(*got.DestinationArn, ":log-group:"+products.LogGroup) || !strings.Contains(*got.Format, "$context.isCanaryRequest") {
+		t.Errorf("%+v", got)
+	}
+	for _, action := range []string{"logs:CreateLogGroup", "logs:ListTagsForResource"} {
+		s, says := newSite(t), map[string]string{"logs:CreateLogGroup": "no access log: CreateLogGroup: AccessDenied", "logs:ListTagsForResource": "kept log group"}[action]
+		if err := s.server.SetFaults(emulator.Faults{Control: emulator.Control{Deny: []string{action}}}); err != nil {
+			t.Fatal(err)
+		}
+		_, said, err := products.Up(ctx, s.Client)
+		if err != nil {
+			t.Errorf("%s: up: %v", action, err)
+		}
+		if got := log(s, "prod"); (got == nil) != (action == "logs:CreateLogGroup") {
+			t.Errorf("%s: %+v", action, got)
+		}
+		removed, err := products.Down(ctx, s.Client)
+		if said = append(said, removed...); err != nil || !slices.ContainsFunc(said, func(line string) bool { return strings.HasPrefix(line, says) }) {
+			t.Errorf("%s: %q, %v", action, said, err)
 		}
 	}
 }

@@ -196,7 +196,7 @@ func TestMoto(t *testing.T) {
 	if diff := settings(after).Differs(settings(before)); diff != nil {
 		t.Error(diff)
 	}
-	if removed, err := products.Down(ctx, c); err != nil || len(removed) != 2 {
+	if removed, err := products.Down(ctx, c); err != nil || len(removed) != 3 {
 		t.Errorf("%v %v", removed, err)
 	}
 }

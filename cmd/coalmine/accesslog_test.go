@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"coalmine/analyze"
+	"coalmine/scenarios/emulator"
+	"coalmine/scenarios/products"
+)
+
+// The answers of a canary whose alias nobody may invoke name no version: live they are the whole stage's errors, by the
+// access log they are the canary's.
+func TestAccessLog(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}})
+	s.byHand(t)(0, "lambdaAlias=staging", "create", "--percent", "50", "--override", "lambdaAlias=staging")
+	dir := t.TempDir()
+	file, joined := filepath.Join(dir, "run"), filepath.Join(dir, "joined")
+	gate := func(to string, more ...string) (int, analyze.Analysis) {
+		t.Helper()
+		code, stdout, stderr := coalmine(t, t.Context(), s.env, append([]string{"gate", "--api", s.ref.API, "--path", "/products", "--classify", "header:X-Lambda-Version",
+			"--rate", "300/s", "--format", "json", "--out", to}, more...)...)
+		var a analyze.Analysis
+		if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+			t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+		}
+		return code, a
+	}
+	code, live := gate(file, "--request-ids")
+	if code != exitReject || live.Conclusion.Culprit != "stage errors" {
+		t.Fatalf("live: exit %d, culprit %q: %s", code, live.Conclusion.Culprit, live.Conclusion.Sentence)
+	}
+	look := func(run string, more ...string) (code int, stdout, stderr string) {
+		t.Helper()
+		return coalmine(t, t.Context(), s.env, append([]string{"report", run, "--format", "json"}, more...)...)
+	}
+
+	code, stdout, stderr := look(file, "--access-log", products.LogGroup, "--out", joined)
+	var a analyze.Analysis
+	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+	}
+	if code != exitReject || a.Conclusion.Culprit != "errors 2 early" || !strings.Contains(stderr, "0 to the baseline") {
+		t.Errorf("joined: exit %d, culprit %q: %s\n%s", code, a.Conclusion.Culprit, a.Conclusion.Sentence, stderr)
+	}
+	for _, arm := range a.Phases[len(a.Phases)-1].Arms {
+		if arm.Name == "unattributed" || arm.Name == "2" && arm.Errors != arm.Hits {
+			t.Errorf("%+v", arm)
+		}
+	}
+	if _, again, _ := look(file, "--access-log", products.LogGroup); again != stdout {
+		t.Errorf("joined again:\n%s, first:\n%s", again, stdout)
+	}
+	if _, fromFile, _ := look(joined); fromFile != stdout {
+		t.Errorf("of the attributed run:\n%s, joined:\n%s", fromFile, stdout)
+	}
+	policy := written(t, "policy.yaml", "errors: {max: 99%, margin: 99}\nbreaker: {errors: 100%}\n")
+	if code, _, stderr := look(file, "--access-log", products.LogGroup, "--policy", policy); code != exitInconclusive {
+		t.Errorf("by a policy that allows everything: exit %d, want 11\n%s", code, stderr)
+	}
+
+	for _, tc := range []struct {
+		name, run, says string
+		code            int
+		args            []string
+	}{
+		{"no such group", file, "access log nobody: there is no such log group", exitUsage, []string{"--access-log", "nobody"}},
+		{"onto itself", file, "want another name", exitUsage, []string{"--access-log", products.LogGroup, "--out", file}},
+		{"out without log", file, "want --access-log", exitUsage, []string{"--out", joined}},
+		{"what is attributed already", joined, "every answer named its version", exitReject, []string{"--access-log", products.LogGroup}},
+	} {
+		before, _ := os.ReadFile(tc.run)
+		code, _, stderr := look(tc.run, tc.args...)
+		if after, _ := os.ReadFile(tc.run); code != tc.code || !strings.Contains(stderr, tc.says) || string(after) != string(before) {
+			t.Errorf("%s: exit %d, want %d and %q\n%s", tc.name, code, tc.code, tc.says, stderr)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".coalmine-*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+
+	plain := filepath.Join(dir, "plain")
+	gate(plain)
+	if code, _, stderr := look(plain, "--access-log", products.LogGroup); code != exitUsage || !strings.Contains(stderr, "run gate again with --request-ids") {
+		t.Errorf("without ids: exit %d\n%s", code, stderr)
+	}
+
+	if err := s.server.SetFaults(emulator.Faults{Seed: 2, Gateway: emulator.Gateway{Deny: []string{"staging"}}, Logs: emulator.Logs{Delay: time.Hour}}); err != nil {
+		t.Fatal(err)
+	}
+	_, live = gate(file, "--request-ids")
+	code, _, stderr = look(file, "--access-log", products.LogGroup)
+	if code != exitReject || !strings.Contains(stderr, ": 0 of ") || !strings.Contains(stderr, "ask again later") {
+		t.Errorf("before the log has come: exit %d, live %s\n%s", code, live.Conclusion.Verdict, stderr)
+	}
+}
