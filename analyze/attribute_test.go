@@ -104,6 +104,29 @@ func TestJoinDeadCanary(t *testing.T) {
 	}
 }
 
+// Looks at evidence that has changed since are not in the attributed run, earlier ones are; what this version of the
+// tool does not know is.
+func TestJoinKeepsWhatIsTrue(t *testing.T) {
+	run, ids, _ := dead(t, false)
+	early, late, unknown := `{"look":{"at_ns":1,"checks":[]}}`+"\n", `{"look":{"at_ns":2,"checks":[]}}`+"\n", `{"weather":{"rain":[1]}}`+"\n"
+	lines := strings.SplitAfter(string(run), "\n")
+	verdict := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, `{"verdict"`) })
+	lines = slices.Insert(lines, verdict, late, unknown)
+	lines = slices.Insert(lines, 1, early)
+	run = []byte(strings.Join(lines, ""))
+	log := analyze.AccessLog{}
+	for n := range ids {
+		log[numbered(n+1)] = analyze.Access{Canary: true}
+	}
+	_, _, out := rejoin(t, run, log)
+	if got := string(out); !strings.Contains(got, early) || strings.Contains(got, late) || !strings.Contains(got, unknown) {
+		t.Errorf("early look %v, late one %v, unknown kind %v", strings.Contains(got, early), strings.Contains(got, late), strings.Contains(got, unknown))
+	}
+	if _, _, out := rejoin(t, run, nil); !bytes.Equal(out, run) {
+		t.Error("with nothing known the run became another")
+	}
+}
+
 // What the log does not know, or knows otherwise, stays as it was; a log that knows nothing changes no byte.
 func TestJoinOfWhatTheLogDoesNotSay(t *testing.T) {
 	run, ids, live := dead(t, false)

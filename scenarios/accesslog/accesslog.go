@@ -6,6 +6,7 @@
 package accesslog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ const (
 	// lag is how long an entry may take to appear in both groups. AWS says minutes; until then it proves nothing that one
 	// group lacks it.
 	lag = 15 * time.Minute
-	// mostPages bounds the reading of a group: 20 million entries at most.
+	// mostPages bounds the reading of a group: 2 GB at most.
 	mostPages = 2000
 	// attempts at a page: CloudWatch Logs takes five a second, and refuses more.
 	attempts = 12
@@ -38,6 +39,7 @@ type Query struct {
 	Format string // as the stage has it; "": entries are read by the usual names of their fields
 	Sought analyze.Sought
 	Now    time.Time
+	Pages  int // of each group, at most; 0: 2,000, each of 1 MB or 10,000 entries at most
 }
 
 // Found is what the log said.
@@ -109,7 +111,7 @@ func (r *reading) group(ctx context.Context, name string, canary bool) error {
 		LogGroupName: &name, StartTime: aws.Int64(from.UnixMilli()), EndTime: aws.Int64(to.UnixMilli()),
 	})
 	for n := 0; pages.HasMorePages() && r.open() > 0; n++ {
-		if n == mostPages {
+		if n == cmp.Or(r.query.Pages, mostPages) {
 			r.cut = true
 			return nil
 		}
@@ -141,7 +143,7 @@ func (r *reading) add(message string, canary bool) {
 	if !known {
 		e = r.parser.entry(message)
 	}
-	if e.canary == unsaid && canary {
+	if canary {
 		e.canary = yes
 	}
 	r.seen[id] = e
