@@ -3,11 +3,16 @@ package stage_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"coalmine/scenarios/products"
 	"coalmine/scenarios/stage"
 )
 
@@ -64,8 +69,51 @@ func TestRefusals(t *testing.T) {
 	cancel()
 	check("cancelled", context.Canceled, "cancelled", func() (stage.Change, error) { return l.CreateCanary(cancelled, j, l.ref, 5, nil) })
 
+	to := func(alias string) func() (stage.Change, error) {
+		return create(j, l.ref, 50, map[string]string{"lambdaAlias": alias})
+	}
+	check("missing alias", nil, "create canary on prod: GET /products would lead to getProducts:nobody: GetAlias functions/getProducts/aliases/nobody: ResourceNotFoundException", to("nobody"))
+	check("missing version", nil, "GET /products would lead to getProducts:77: GetFunctionConfiguration", to("77"))
+	version := "3"
+	if _, err := l.Lambda().CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: aws.String(products.Function), Name: aws.String("denied"), FunctionVersion: &version}); err != nil {
+		t.Fatal(err)
+	}
+	check("alias without permission", nil, "getProducts:denied: its policy does not let API Gateway invoke it from there: aws lambda add-permission --function-name getProducts --qualifier denied", to("denied"))
+
 	l.must(l.CreateCanary(ctx, j, l.ref, 50, map[string]string{"lambdaAlias": "staging"}))
 	check("second canary", stage.ErrCanaryExists, "50.0%", create(j, l.ref, 5, nil))
+}
+
+// What could not be looked at before a canary is created is said.
+func TestCreatedUnchecked(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	ctx := t.Context()
+	j := l.journal()
+	noted := func(what, note string, overrides map[string]string) {
+		t.Helper()
+		ch := l.must(l.CreateCanary(ctx, j, l.ref, 5, overrides))
+		if !strings.Contains(strings.Join(ch.Notes, "\n"), note) {
+			t.Errorf("%s: notes %q", what, ch.Notes)
+		}
+		l.must(l.Abort(ctx, j, l.ref, nil))
+	}
+	deny := func(suffix string) {
+		l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, suffix) {
+				return false
+			}
+			awsError(w, 403, "AccessDeniedException", "no")
+			return true
+		})
+	}
+	noted("no function's", "no method's function is named by color: the override alone chooses no version", map[string]string{"color": "red"})
+	deny("/resources")
+	noted("resources", "not checked where the overrides lead: GetResources", overrides)
+	deny("/aliases/staging")
+	noted("alias", "not checked whether there is getProducts:staging: GetAlias", overrides)
+	deny("/policy")
+	noted("policy", "not checked whether the API may invoke getProducts:staging: GetPolicy", overrides)
 }
 
 // A verdict is about one stage in one state: whatever changed since refuses it.

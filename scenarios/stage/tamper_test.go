@@ -178,6 +178,81 @@ func TestSwallowedCanaryIsNoticed(t *testing.T) {
 	l.same(l.read(), withCanary)
 }
 
+// swallowMoves answers 200 to an alias's update and keeps the alias as it was,
+// or does something else.
+func swallowMoves(p *proxy, instead string) func(w http.ResponseWriter, r *http.Request) bool {
+	var moves atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != "PUT" || moves.Add(1) > 1 {
+			return false
+		}
+		if instead == "" {
+			r.Method = "GET"
+		}
+		p.forward(w, r, []byte(instead))
+		return true
+	}
+}
+
+func TestSwallowedMoveIsNoticed(t *testing.T) {
+	t.Parallel()
+	l := weightedLab(t)
+	ctx := t.Context()
+	j := l.journal()
+	for _, c := range []struct{ name, instead, says string }{
+		{"ignored", "", "asked -> is there: alias prod of getProducts: version 2 -> version 1, 25.0% to version 2; undone, the alias is as it was"},
+		{"weights ignored", `{"FunctionVersion":"1"}`, "version 2 -> version 1, 25.0% to version 2; undone"},
+		{"another version", `{"FunctionVersion":"3","RoutingConfig":{"AdditionalVersionWeights":{}}}`, "version 2 -> version 3; undone, the alias is as it was"},
+	} {
+		l.proxy.with(swallowMoves(l.proxy, c.instead))
+		_, err := l.Promote(ctx, j, l.ref, l.measured(), false)
+		if !errors.Is(err, stage.ErrNotTaken) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		l.leads("prod", "version 1, 25.0% to version 2")
+	}
+	// An HTML page for an answer is an error, also when the move took effect: it did, then.
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != "PUT" {
+			return false
+		}
+		l.proxy.next.ServeHTTP(httptest.NewRecorder(), r)
+		w.WriteHeader(500)
+		io.WriteString(w, "<html>Internal error</html>")
+		return true
+	})
+	l.must(l.Promote(ctx, j, l.ref, l.measured(), false))
+	l.leads("prod", "version 2")
+}
+
+// A repoint whose alias did not move leaves the stage where it is; one whose variables did not come back takes the alias
+// back, too.
+func TestSwallowedRepointIsUndone(t *testing.T) {
+	t.Parallel()
+	l, j, judged, _ := promoted(t)
+	ctx := t.Context()
+	after := l.read()
+	for name, tamper := range map[string]func(http.ResponseWriter, *http.Request) bool{
+		"alias":     swallowMoves(l.proxy, ""),
+		"variables": forgeOnce(l.proxy, `{"patchOperations":[{"op":"replace","path":"/variables/lambdaAlias","value":"dev"}]}`),
+	} {
+		l.proxy.with(tamper)
+		_, err := l.Repoint(ctx, j, l.ref, judged)
+		if !errors.Is(err, stage.ErrNotTaken) || !strings.Contains(err.Error(), "undone, the stage is as it was") {
+			t.Errorf("%s: %v", name, err)
+		}
+		l.proxy.with(nil)
+		l.leads("prod", "version 1")
+		l.same(l.read(), after)
+		judged.Aliases[0] = l.alias("prod") // its revision is another now
+	}
+	// Stage and aliases as they were before the story, by what is in the journal.
+	if _, err := l.Recover(ctx, l.crash(j)); err != nil {
+		t.Error(err)
+	}
+	l.leads("prod", "version 1")
+}
+
 // An answer that is lost does not make a verb fail when its patch took effect.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()

@@ -196,8 +196,40 @@ func TestMoto(t *testing.T) {
 	if diff := settings(after).Differs(settings(before)); diff != nil {
 		t.Error(diff)
 	}
+	motoWeights(t, c)
 	if removed, err := products.Down(ctx, c); err != nil || len(removed) != 3 {
 		t.Errorf("%v %v", removed, err)
+	}
+}
+
+// motoWeights tells the story of a weighted alias, which moto knows, but for
+// the revision that AWS compares.
+func motoWeights(t *testing.T, c *stage.Client) {
+	t.Helper()
+	ctx := t.Context()
+	ref := stage.Ref{Function: products.Function, Alias: "prod"}
+	if _, err := c.Lambda().UpdateAlias(ctx, &lambda.UpdateAliasInput{
+		FunctionName: &ref.Function, Name: &ref.Alias, FunctionVersion: aws.String("1"),
+		RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: map[string]float64{"2": 0.5}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	j, err := c.OpenJournal(t.TempDir(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if err := verbs(shifting, promoting)(ctx, c, j, ref); err != nil {
+		t.Fatal(err)
+	}
+	if alias, err := c.ReadAlias(ctx, ref.Function, ref.Alias); err != nil || alias.String() != "version 2" {
+		t.Errorf("promoted to %s, %v", alias, err)
+	}
+	if err := rollingBack(ctx, c, j, ref); err != nil {
+		t.Fatal(err)
+	}
+	if alias, err := c.ReadAlias(ctx, ref.Function, ref.Alias); err != nil || alias.String() != "version 1" {
+		t.Errorf("rolled back to %s, %v", alias, err)
 	}
 }
 
