@@ -31,6 +31,9 @@ type Plan struct {
 	Rate        vegeta.Rate   // hit i is due at i/Rate, exactly; zero: closed loop, as fast as the connections allow
 	Duration    time.Duration // of due times; 0: until the context ends or the loop is left
 	MaxHits     uint64        // 0: no limit
+	Budget      *Budget       // shared with other loads; nil: no limit
+	Keep        uint64        // so much of the budget is left alone
+	MaxRate     float64       // hits per second, also while those that fell due in a stall are caught up; 0: twice the rate
 	Connections int           // at most so many, and so many requests in flight; 0: 1,000, or 64 in a closed loop
 	Timeout     time.Duration // from the moment of sending to the last byte of the answer; 0: 10 s
 
@@ -65,6 +68,10 @@ func (p Plan) Validate() error {
 		return fmt.Errorf("rate: %d hits per %v: want a positive time, as in 100 hits per 1s", p.Rate.Freq, p.Rate.Per)
 	case p.Rate.Freq > 0 && time.Duration(p.Rate.Freq) > p.Rate.Per:
 		return fmt.Errorf("rate: %d hits per %v: want at most one per nanosecond", p.Rate.Freq, p.Rate.Per)
+	case !(p.MaxRate >= 0):
+		return fmt.Errorf("max rate: %v: want a positive number of hits per second, or 0 for twice the rate", p.MaxRate)
+	case p.MaxRate > 0 && PerSecond(p.Rate) > p.MaxRate:
+		return fmt.Errorf("rate: %v hits per second are above the highest allowed, %v", PerSecond(p.Rate), p.MaxRate)
 	case p.Duration < 0:
 		return fmt.Errorf("duration: %v is negative: want a positive time, or 0 for no end", p.Duration)
 	case p.Connections < 0:

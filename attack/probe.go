@@ -43,6 +43,13 @@ func Probe(ctx context.Context, p Plan, n int) (Sample, error) {
 	if err != nil {
 		return Sample{}, fmt.Errorf("%s: %w", p.place(), err)
 	}
+	n = min(n, MaxProbes)
+	if allowed := p.Allowed(); allowed < uint64(n) {
+		n = int(allowed)
+	}
+	if n == 0 && p.Budget != nil {
+		return Sample{}, fmt.Errorf("%s: no request is left of the %d allowed", p.place(), p.Budget.Limit())
+	}
 	var connections [probesAtATime]*connection
 	for i := range connections {
 		connections[i] = client.connection()
@@ -50,8 +57,9 @@ func Probe(ctx context.Context, p Plan, n int) (Sample, error) {
 	}
 	expect := p.Expect.parse()
 	var sample Sample
-	for left := min(n, MaxProbes); left > 0; {
+	for left := n; left > 0; {
 		batch := make([]Probed, min(left, probesAtATime))
+		p.Budget.spend(uint64(len(batch)))
 		var probing sync.WaitGroup
 		for i := range batch {
 			probing.Go(func() { batch[i] = connections[i].probe(ctx, &expect, p.Classify) })

@@ -45,13 +45,13 @@ func (r *run) openLoop() {
 	q := &r.queue
 	q.schedule = Schedule{r.plan.Rate}
 	q.connections = r.plan.connections()
-	q.pace = newCatchUp(r.plan.Rate)
+	q.pace = newCatchUp(r.plan.Rate, r.plan.MaxRate)
 	q.kick = make(chan struct{}, 1)
 	q.limit = math.MaxUint64
 	if r.plan.Duration > 0 {
 		q.limit = q.schedule.DueBefore(r.plan.Duration)
 	}
-	if n := r.plan.MaxHits; n > 0 && n <= q.limit {
+	if n := r.tally.limit; n < math.MaxUint64 && n <= q.limit {
 		q.limit = n
 		r.tally.end = r.begin + q.schedule.Due(n-1) + 1
 	}

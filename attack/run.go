@@ -38,7 +38,11 @@ func Run(ctx context.Context, p Plan) iter.Seq[Window] {
 		panic("attack: run of a plan that is not valid: " + err.Error())
 	}
 	return func(yield func(Window) bool) {
+		if p.Allowed() == 0 {
+			return
+		}
 		r := start(ctx, p)
+		defer r.settle()
 		defer r.stop()
 		for more := true; more; {
 			select {
@@ -87,9 +91,7 @@ func start(ctx context.Context, p Plan) *run {
 	if p.Duration > 0 {
 		r.tally.end = begin + p.Duration
 	}
-	if p.MaxHits > 0 {
-		r.tally.limit = p.MaxHits
-	}
+	r.tally.limit = p.Allowed()
 	if p.closedLoop() {
 		for range p.connections() {
 			r.running.Go(r.closedLoop)
@@ -110,6 +112,15 @@ func start(ctx context.Context, p Plan) *run {
 func (r *run) stop() {
 	r.cancel()
 	r.running.Wait()
+}
+
+// settle charges the budget with what was sent, once the run has ended.
+func (r *run) settle() {
+	if r.plan.closedLoop() {
+		r.plan.Budget.spend(r.tally.taken)
+	} else {
+		r.plan.Budget.spend(r.queue.next)
+	}
 }
 
 // interrupt ends the load now: nothing more is sent, and nothing is due that has not been.

@@ -42,7 +42,7 @@ func (s Schedule) DueBefore(t time.Duration) uint64 {
 }
 
 // Catch-up after a stall is bounded, because the target is production: never more than twice the rate, and what
-// exceeds it by catchUpSlack at most. The slack lets an ordinary late wake-up send at once what fell due meanwhile.
+// exceeds it by catchUpSlack at most, and never more than a rate that was forbidden. The slack lets an ordinary late wake-up send at once what fell due meanwhile.
 const catchUpSlack = 10 * time.Millisecond
 
 // catchUp spreads hits that fell due during a stall. It is a virtual schedule of twice the rate that a hit may
@@ -52,8 +52,12 @@ type catchUp struct {
 	slot time.Duration // when the virtual schedule is free again
 }
 
-func newCatchUp(r vegeta.Rate) catchUp {
-	return catchUp{step: (r.Per + 2*time.Duration(r.Freq) - 1) / (2 * time.Duration(r.Freq)), slot: math.MinInt64 / 2}
+func newCatchUp(r vegeta.Rate, most float64) catchUp {
+	c := catchUp{step: (r.Per + 2*time.Duration(r.Freq) - 1) / (2 * time.Duration(r.Freq)), slot: math.MinInt64 / 2}
+	if most > 0 {
+		c.step = max(c.step, time.Duration(math.Ceil(1e9/most)))
+	}
+	return c
 }
 
 // free is the earliest time at which the next hit may be sent.

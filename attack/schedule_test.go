@@ -65,7 +65,7 @@ func TestWindowsShareOutTheSchedule(t *testing.T) {
 // However long a stall, and whoever asks however often: at most twice the rate and the slack.
 func TestCatchUpIsBounded(t *testing.T) {
 	for _, freq := range []int{10, 100, 1000, 20000} {
-		c := newCatchUp(perSecond(freq))
+		c := newCatchUp(perSecond(freq), 0)
 		sent := 0
 		for now := time.Duration(0); now < time.Second; now += 50 * time.Microsecond {
 			for c.free() <= now && sent < 1e6 {
@@ -77,6 +77,20 @@ func TestCatchUpIsBounded(t *testing.T) {
 		if sent > most || sent < 2*freq {
 			t.Errorf("%d/s: %d hits in a second, want at most %d and at least %d", freq, sent, most, 2*freq)
 		}
+	}
+}
+
+// A rate that is forbidden is not reached while catching up either, but for the slack.
+func TestCatchUpBelowTheHighestRate(t *testing.T) {
+	c, sent := newCatchUp(perSecond(1000), 1200), 0
+	for now := time.Duration(0); now < time.Second; now += 50 * time.Microsecond {
+		for c.free() <= now {
+			c.take(now)
+			sent++
+		}
+	}
+	if sent > 1200+13 || sent < 1200 {
+		t.Errorf("%d hits in a second, want 1,200 and the slack", sent)
 	}
 }
 
@@ -104,6 +118,8 @@ func TestValidateNamesTheField(t *testing.T) {
 	check(func(p *Plan) { p.Rate.Freq = -1 }, "rate: -1 hits are negative: want at least 1, or 0 for as fast as the connections allow")
 	check(func(p *Plan) { p.Rate.Per = 0 }, "rate: 10 hits per 0s: want a positive time, as in 100 hits per 1s")
 	check(func(p *Plan) { p.Rate = vegeta.Rate{Freq: 2, Per: 1} }, "rate: 2 hits per 1ns: want at most one per nanosecond")
+	check(func(p *Plan) { p.MaxRate = 5 }, "rate: 10 hits per second are above the highest allowed, 5")
+	check(func(p *Plan) { p.MaxRate = -1 }, "max rate: -1: want a positive number of hits per second, or 0 for twice the rate")
 	check(func(p *Plan) { p.Duration = -1 }, "duration: -1ns is negative: want a positive time, or 0 for no end")
 	check(func(p *Plan) { p.Connections = -1 }, "connections: -1 is negative: want at least 1, or 0 for the default")
 	check(func(p *Plan) { p.Timeout = -1 }, "timeout: -1ns is negative: want a positive time, or 0 for 10s")
