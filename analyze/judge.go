@@ -86,17 +86,25 @@ func (j *Judge) Note(e Event) {
 	case StageChanged:
 		if i := j.measuring(); i != nil {
 			i.changes = append(i.changes, e.Detail["what"])
+		} else if c := j.concluded(); c != nil {
+			c.void(changed(e.Detail["what"]))
 		}
 	case ClockJump:
 		if i := j.measuring(); i != nil {
 			i.jumps = append(i.jumps, e.Detail["by"])
 		}
 	case RequestsSpent:
-		j.spent = e.Detail["limit"]
+		if !strings.HasPrefix(e.Phase, After) { // there the verdict is given
+			j.spent = e.Detail["limit"]
+		}
 	case PromoteEnd, RollbackEnd:
 		if e.Detail["error"] == "" {
 			j.acted = &at
 			j.action = map[string]string{PromoteEnd: "promoted", RollbackEnd: "rolled back"}[e.Name]
+		}
+	case RepointEnd:
+		if e.Detail["error"] == "" {
+			j.action = "promoted and repointed"
 		}
 	case Note:
 		j.notes = append(j.notes, e.Detail["text"])
@@ -278,6 +286,27 @@ func (j *Judge) Verdict() Verdict {
 	return j.bake.conclusion.Verdict
 }
 
+// concluded is the conclusion of the present phase, nil while there is none.
+func (j *Judge) concluded() *Conclusion {
+	switch p := j.now(); {
+	case p == nil:
+	case p.during != nil && p.during.done:
+		return &p.during.conclusion
+	case p.bake != nil && p.bake.done:
+		return &p.bake.conclusion
+	}
+	return nil
+}
+
+// void takes a verdict back: it was found before it was known that what was measured had been changed. The reasons that it
+// gave, if it gave any, are of that change's making.
+func (c *Conclusion) void(why string) {
+	if slices.Contains(c.Void, why) {
+		return
+	}
+	*c = Conclusion{At: c.At, Void: append([]string{why}, c.Void...), Sentence: "INCONCLUSIVE: " + why + "."}
+}
+
 // Tripped says why the circuit breaker stopped the present phase's load, "" if it did not.
 func (j *Judge) Tripped() string {
 	switch p := j.now(); {
@@ -373,6 +402,9 @@ func (j *Judge) failedBefore() *phase {
 
 // Finish says why the run ended.
 func (j *Judge) Finish(e End) { j.end = e }
+
+// Target is who is asked, and which two versions are compared.
+func (j *Judge) Target() Target { return j.header.Target }
 
 // Policy is the policy as it is applied, with what the before phase added.
 func (j *Judge) Policy() Policy { return j.policy }

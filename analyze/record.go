@@ -83,6 +83,8 @@ const (
 	ControlTrouble = "control.trouble" // what: the stage could not be read, for a reason that will not pass
 	PromoteBegin   = "promote.begin"
 	PromoteEnd     = "promote.end"
+	RepointBegin   = "repoint.begin"
+	RepointEnd     = "repoint.end"
 	RollbackBegin  = "rollback.begin"
 	RollbackEnd    = "rollback.end"
 	Note           = "note"

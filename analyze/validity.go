@@ -23,9 +23,12 @@ type incidents struct {
 	missing        int64 // windows
 }
 
+// changed is the reason that a changed stage gives.
+func changed(what string) string { return "stage changed under test: " + what }
+
 func (i *incidents) doubts() (found []doubt) {
-	for _, changed := range i.changes {
-		found = append(found, doubt{true, "stage changed under test: " + changed})
+	for _, what := range i.changes {
+		found = append(found, doubt{true, changed(what)})
 	}
 	if i.missing > 0 {
 		found = append(found, doubt{false, sentence("evidence is missing: %s not in the run file", plural(uint64(i.missing), "window is", "windows are"))})

@@ -14,30 +14,90 @@ import (
 func (s *Story) act(ctx context.Context) error {
 	verdict := s.Recorder.Judge.Verdict()
 	action := map[analyze.Verdict]Action{analyze.Promote: s.Act.Promote, analyze.Reject: s.Act.Reject, analyze.Inconclusive: s.Act.Inconclusive}[verdict]
-	target := s.Recorder.Judge.Analysis().Header.Target
+	target := s.Recorder.Judge.Target()
 	switch action {
 	case Promote:
-		if err := s.promote(ctx); errors.Is(err, stage.ErrChanged) {
-			return s.undo(ctx, err) // only our canary: the rest is somebody else's by now
-		} else if err != nil {
-			if ctx.Err() != nil {
-				err = nil // an interrupt is no error of its own
-			}
-			return errors.Join(err, s.restore(ctx))
+		if err := s.promote(ctx); err != nil {
+			return s.unpromoted(ctx, err)
 		}
-		s.after(ctx, target.Canary, target.Baseline)
-		if s.Recorder.Judge.Outcome() == analyze.Fail && s.Act.Reject == Rollback {
-			return s.rollback(ctx)
+		s.after(ctx, analyze.After, target.Canary, target.Baseline)
+		if s.Then == Repoint && s.Recorder.Judge.Outcome() == analyze.Pass {
+			if err := s.repoint(ctx); err != nil {
+				return errors.Join(err, s.rollbackIfAllowed(ctx))
+			}
+			s.after(ctx, analyze.After+"/repoint", target.Canary, target.Baseline)
+		}
+		if s.Recorder.Judge.Outcome() == analyze.Fail {
+			return s.rollbackIfAllowed(ctx)
 		}
 		return s.done(false)
 	case Rollback:
-		if err := s.abort(ctx); err != nil {
+		if err := s.abort(ctx); stage.IsNotFound(err) {
+			return s.done(false) // the stage is gone, and its canary with it
+		} else if err != nil {
 			return err
 		}
-		s.after(ctx, target.Baseline, target.Canary)
+		s.after(ctx, analyze.After, target.Baseline, target.Canary)
 		return nil
 	}
+	return s.hold(ctx)
+}
+
+// unpromoted is what follows a promote that was refused or broke off.
+func (s *Story) unpromoted(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, stage.ErrChanged):
+		return s.undo(ctx, err) // only our canary: the rest is somebody else's by now
+	case errors.Is(err, stage.ErrCredentials):
+		return s.stranded(err) // they would not do for going back either
+	case ctx.Err() != nil:
+		err = nil // an interrupt is no error of its own
+	}
+	return errors.Join(err, s.restore(ctx))
+}
+
+// stranded is an error that leaves what the story has done to the stage, with the way out.
+func (s *Story) stranded(err error) error {
+	if !s.changes() {
+		return err
+	}
+	if _, changed := s.Control.Journal.Before(); !changed {
+		return fmt.Errorf("%w: the stage is as it was found, canary included", err)
+	}
+	return fmt.Errorf("%w: the canary is still live; with credentials that work: coalmine canary recover %s", err, s.Control.Journal.Path())
+}
+
+func (s *Story) rollbackIfAllowed(ctx context.Context) error {
+	if s.Act.Reject == Rollback {
+		return s.rollback(ctx)
+	}
 	return s.done(false)
+}
+
+// repoint moves production back to its own alias, which then leads to the tested version.
+func (s *Story) repoint(ctx context.Context) error {
+	c, r := s.Control, s.Recorder
+	r.Note(analyze.RepointBegin, nil)
+	change, err := c.Client.Repoint(ctx, c.Journal, c.Ref, c.Live)
+	r.Note(analyze.RepointEnd, failure(err))
+	if err != nil {
+		return fmt.Errorf("repoint: %w", err)
+	}
+	s.say(change)
+	return nil
+}
+
+// hold leaves the canary as it is, with the percentage that it had before a bake. One that the breaker stopped stays
+// stopped.
+func (s *Story) hold(ctx context.Context) error {
+	if s.raised && !s.stopped {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
+		defer cancel()
+		if err := s.percent(ctx, s.Recorder.Judge.Target().Percent); err != nil {
+			return s.stranded(err)
+		}
+	}
+	return s.done(s.Create == nil && !s.stopped)
 }
 
 func (s *Story) promote(ctx context.Context) error {
@@ -52,22 +112,29 @@ func (s *Story) promote(ctx context.Context) error {
 	return nil
 }
 
-// undo removes the canary if the story made it: after an interrupt, or trouble, which err is. Before the story's first
-// change a canary on the stage is somebody else's.
+// undo removes the canary if the story made it, and gives one that was live its percentage back: after an interrupt, or
+// trouble, which err is. Before the story's first change a canary on the stage is somebody else's.
 func (s *Story) undo(ctx context.Context, err error) error {
 	if s.Create == nil {
-		return errors.Join(err, s.done(false))
+		return errors.Join(err, s.hold(ctx))
 	}
-	if _, changed := s.Control.Journal.Before(); !changed {
+	switch {
+	case !s.changes():
 		return err
+	case errors.Is(err, stage.ErrCredentials): // they would not do for going back either
+		return s.stranded(err)
 	}
 	return errors.Join(err, s.abort(ctx))
 }
 
-// abort removes the canary, even when the run was interrupted.
+// abort removes the canary under test, and no other, even when the run was interrupted.
 func (s *Story) abort(ctx context.Context) error {
 	return s.goBack(ctx, func(ctx context.Context, j *stage.Journal, ref stage.Ref, _ stage.State) (stage.Change, error) {
-		change, err := s.Control.Client.Abort(ctx, j, ref, nil)
+		var expect *stage.Measured
+		if live := s.Control.Live; live.Stage != nil || live.Aliases != nil {
+			expect = &live
+		}
+		change, err := s.Control.Client.Abort(ctx, j, ref, expect)
 		if errors.Is(err, stage.ErrNoCanary) {
 			err = nil // it was never made, or is gone
 		}
@@ -103,7 +170,10 @@ func (s *Story) goBack(ctx context.Context, verb goingBack, to stage.State) erro
 	r.Note(analyze.RollbackBegin, nil)
 	change, err := verb(ctx, c.Journal, c.Ref, to)
 	r.Note(analyze.RollbackEnd, failure(err))
-	if err != nil {
+	switch {
+	case errors.Is(err, stage.ErrCredentials):
+		return s.stranded(fmt.Errorf("rollback: %w", err))
+	case err != nil:
 		return fmt.Errorf("rollback: %w (see: coalmine canary recover)", err)
 	}
 	s.say(change)
@@ -111,15 +181,14 @@ func (s *Story) goBack(ctx context.Context, verb goingBack, to stage.State) erro
 }
 
 // after waits until traffic proves that one version alone answers.
-func (s *Story) after(ctx context.Context, expect, absent string) {
+func (s *Story) after(ctx context.Context, phase, expect, absent string) {
 	plan := s.Plan
-	plan.Phase = analyze.After
+	plan.Phase = phase
 	plan.Duration = time.Duration(s.Policy.MaxDuration)
-	detail := map[string]string{"expect": expect, "absent": absent}
-	if s.Control != nil {
-		detail["stage"] = s.Control.Ref.Stage
+	if phase == analyze.After && s.Then == Repoint && expect == s.Plan.Canary {
+		plan.Keep = afterHits // for what follows it
 	}
-	s.Recorder.Traffic(ctx, plan, detail)
+	s.Recorder.Traffic(ctx, plan, s.place("expect", expect, "absent", absent))
 }
 
 func (s *Story) done(restored bool) error {

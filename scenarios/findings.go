@@ -46,15 +46,16 @@ func (s *Story) flightPlan(maxDuration time.Duration) preflight.Plan {
 	}
 	plan := preflight.Plan{
 		Rate:        attack.PerSecond(s.Plan.Rate),
-		Duration:    maxDuration,
+		Duration:    maxDuration + s.Bake,
 		Connections: s.Plan.Connections,
 		Header:      s.Plan.Target.Header,
 		Promote:     does(Promote),
 		Rollback:    does(Rollback),
+		Repoint:     s.Then == Repoint,
 	}
 	if s.Create != nil {
 		plan.Create, plan.Deploy, plan.Rollback = true, s.Create.Deploy, true
-		plan.Duration *= 2 // the phases before and during the canary
+		plan.Duration += maxDuration // before the canary
 	}
 	return plan
 }

@@ -24,15 +24,23 @@ type Gate struct {
 	Client   *stage.Client
 	Ref      stage.Ref // with one
 	Act      Act
+	Bake     time.Duration // before a promote
+	Then     Then          // after it
 }
 
 // Prepare reads the live canary, and makes sure that its answers can be told apart.
 func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error) {
-	p := &Prepared{Story: &Story{Plan: g.Plan, Act: g.Act}}
+	p := &Prepared{Story: &Story{Plan: g.Plan, Act: g.Act, Bake: g.Bake, Then: g.Then}}
 	t := analyze.Target{Where: where, Percent: g.Percent}
 	var state any
+	if g.Bake > 0 && g.Act.Promote != Promote {
+		return nil, refusal("bake: it comes before a promote, which was not asked for")
+	}
 	if g.Client != nil {
 		if err := g.way(ctx); err != nil {
+			return nil, err
+		}
+		if err := thenSaid(g.Client, g.Ref, g.Act, g.Then); err != nil {
 			return nil, err
 		}
 		live, err := g.live(ctx, p)

@@ -66,12 +66,17 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.R
 	if err != nil {
 		return nil, Misnamed(err)
 	}
+	if err := thenSaid(client, ref, s.Act, s.Then); err != nil {
+		return nil, err
+	}
 	p := &Prepared{}
 	p.Story = &Story{
 		Policy:  s.Policy,
 		Control: &Control{Client: client, Ref: ref},
 		Create:  &s.Canary,
 		Act:     s.Act,
+		Bake:    time.Duration(s.Bake),
+		Then:    s.Then,
 		Plan: attack.Plan{
 			Target:      vegeta.Target{Method: s.Target.Method, URL: foreseen.InvokeURL, Header: http.Header{}},
 			Rate:        attack.RateOf(s.Load.Rate),
@@ -90,6 +95,9 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.R
 	}
 	if want := s.Canary.Version; want != "" && foreseen.CanaryVersion != want {
 		return nil, refusal("canary.version is %s, but the override leads to alias %s, version %s", want, foreseen.CanaryAlias, foreseen.CanaryVersion)
+	}
+	if s.Load.MaxRequests > 0 {
+		p.Story.Plan.Budget = attack.NewBudget(s.Load.MaxRequests)
 	}
 	was, err := p.stages(ctx, s, client, ref)
 	if err != nil {
@@ -198,8 +206,11 @@ func header(tool, command string, policy analyze.Policy, s *Story, t analyze.Tar
 	t.Baseline, t.Canary = s.Plan.Baseline, s.Plan.Canary
 	h := analyze.Header{
 		Format: analyze.Format, Tool: tool, Command: command, Started: time.Now(), Target: t,
-		Plan:   analyze.Plan{Rate: rate, Connections: s.Plan.Connections, Timeout: s.Plan.Timeout, RequestIDs: s.Plan.RequestIDs},
+		Plan:   analyze.Plan{Rate: rate, Connections: s.Plan.Connections, Timeout: s.Plan.Timeout, RequestIDs: s.Plan.RequestIDs, Bake: s.Bake},
 		Policy: &policy, Budget: policy.Budget(rate),
+	}
+	if s.Plan.Budget != nil {
+		h.Plan.MaxHits = s.Plan.Budget.Limit()
 	}
 	if state != nil {
 		h.Stage = before

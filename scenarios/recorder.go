@@ -86,14 +86,19 @@ func (r *Recorder) Traffic(ctx context.Context, plan attack.Plan, detail map[str
 	r.Note(analyze.PhaseBegin, detail)
 	r.tell()
 	clock := newClock()
+	allowed, due := plan.Allowed(), uint64(0)
 	for window := range attack.Run(ctx, plan) {
 		if jump := clock.jump(); jump != 0 {
 			r.Note(analyze.ClockJump, map[string]string{"by": jump.String()})
 		}
 		r.add(window)
+		due += window.Due
 		if r.Judge.Settled() {
 			break
 		}
+	}
+	if plan.Budget != nil && due >= allowed && !r.Judge.Settled() {
+		r.Note(analyze.RequestsSpent, map[string]string{"limit": analyze.Count(plan.Budget.Limit())})
 	}
 	r.Note(analyze.PhaseEnd, nil)
 	r.tell()

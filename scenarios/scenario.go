@@ -34,6 +34,8 @@ type Scenario struct {
 	Answers     attack.Expect     `yaml:"expect"`   // what is not an error
 	Policy      analyze.Policy    `yaml:"policy"`
 	Act         Act               `yaml:"act"`
+	Bake        analyze.Duration  `yaml:"bake"` // the canary at 100 %, judged, before it is promoted; 0: none
+	Then        Then              `yaml:"then"` // after a promote: leave or repoint; on AWS one has to be said
 	Emulator    *emulator.Faults  `yaml:"emulator"` // how the embedded system misbehaves; refused elsewhere
 }
 
@@ -58,6 +60,7 @@ type Load struct {
 	Rate        float64          `yaml:"rate"` // per second
 	Connections int              `yaml:"connections"`
 	Timeout     analyze.Duration `yaml:"timeout"`
+	MaxRequests uint64           `yaml:"max-requests"` // of the whole story, the answers it learns from included; 0: no limit
 	RequestIDs  bool             `yaml:"request-ids"` // a UUID with each request, for a join with the access log
 }
 
@@ -179,6 +182,15 @@ func (s Scenario) Validate() error {
 		return fmt.Errorf("load.timeout: want more than 0, got %s", s.Load.Timeout)
 	case s.Act.Promote == Rollback || s.Act.Reject == Promote || s.Act.Inconclusive == Promote:
 		return fmt.Errorf("act: a promote verdict is promoted or held, any other is rolled back or held")
+	case s.Bake < 0:
+		return fmt.Errorf("bake: want 0 or more, got %s", s.Bake)
+	case s.Bake > 0 && s.Act.Promote != Promote:
+		return fmt.Errorf("bake: it comes before a promote: want act: {promote: promote}, or no bake")
+	case s.Then == Repoint && s.Act.Promote != Promote:
+		return fmt.Errorf("then: repoint comes after a promote: want act: {promote: promote}, or then: leave")
+	case s.Load.MaxRequests > 0 && s.Load.MaxRequests <= s.fewest():
+		return fmt.Errorf("load.max-requests: want 0 (no limit) or more than %d, of which the phases after the verdict keep %d, got %d",
+			s.fewest(), s.fewest()/2, s.Load.MaxRequests)
 	case s.Target.Method != http.MethodGet && s.Target.Method != http.MethodHead:
 		return fmt.Errorf("target.method: want GET or HEAD, got %q", s.Target.Method)
 	case !strings.HasPrefix(s.Target.Path, "/"):
@@ -195,6 +207,15 @@ func (s Scenario) Validate() error {
 		}
 	}
 	return s.Policy.Validate(s.Canary.Percent / 100)
+}
+
+// fewest are the requests without which nothing can be judged: for two phases before and up to the verdict as many as are
+// kept for those after it.
+func (s Scenario) fewest() uint64 {
+	if s.Then == Repoint {
+		return 4 * afterHits
+	}
+	return 2 * afterHits
 }
 
 // others are the stages of before but the tested one, in order.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,13 @@ type Story struct {
 	Control  *Control // nil: there is no control plane, only a URL
 	Create   *Canary  // nil: the canary is live already
 	Act      Act
+	Bake     time.Duration     // the canary at 100 %, judged, before it is promoted; 0: none
+	Then     Then              // after a promote that traffic confirmed; "": Leave
+	Look     time.Duration     // how often the stage is read during the load; 0: every 2 s
 	Say      func(line string) // what is done to the stage, for a person
+
+	raised  bool // the canary's percentage may be the bake's
+	stopped bool // the breaker set it to 0
 }
 
 // Stage is a stage to be asked before the canary.
@@ -29,7 +36,7 @@ type Stage struct {
 	Name, URL, Version string
 }
 
-// Control is the stage's control plane, with the stage as it was when the run began.
+// Control is the stage's control plane, with what is under test.
 type Control struct {
 	Client  *stage.Client
 	Ref     stage.Ref
@@ -53,7 +60,7 @@ func (s *Story) Tell(ctx context.Context) (analyze.Analysis, error) {
 		end.Reason = "interrupted"
 	case err != nil:
 		end = analyze.End{Reason: "error", Error: err.Error()}
-	case len(c.Void) > 0 && strings.Contains(c.Void[0], "circuit breaker"):
+	case slices.ContainsFunc(c.Void, func(why string) bool { return strings.Contains(why, "circuit breaker") }):
 		end.Reason = "breaker"
 	case c.Verdict == analyze.Inconclusive && len(c.Void) == 0:
 		end.Reason = "budget"
@@ -67,7 +74,11 @@ func (s *Story) tell(ctx context.Context) error {
 	if !s.fit() {
 		return nil
 	}
-	if err := s.during(ctx); err != nil {
+	err := s.during(ctx)
+	if err == nil && s.Recorder.Judge.Outcome() == analyze.Pass {
+		err = s.bake(ctx)
+	}
+	if err != nil {
 		return s.undo(ctx, err)
 	}
 	s.Recorder.Conclude()
@@ -87,6 +98,7 @@ func (s *Story) before(ctx context.Context) {
 		}
 		plan.Target.URL = at.URL
 		plan.Duration = time.Duration(s.Policy.MaxDuration)
+		plan.Keep = s.kept()
 		s.Recorder.Traffic(ctx, plan, map[string]string{"stage": at.Name, "expect": at.Version})
 		if ctx.Err() != nil || s.Recorder.Judge.Outcome() != analyze.Pass {
 			return
@@ -97,38 +109,77 @@ func (s *Story) before(ctx context.Context) {
 // fit reports that the way is free for the canary.
 func (s *Story) fit() bool { return len(s.Before) == 0 || s.Recorder.Judge.Outcome() == analyze.Pass }
 
-// during sends traffic until the verdict; the canary is made beside it, so that its arrival is seen. A verdict ends the
-// load, but does not break off what is being made: that is what the verdict is about, and will be undone as a whole.
+// during sends traffic until the verdict; the canary is made beside it, so that its arrival is seen.
 func (s *Story) during(ctx context.Context) error {
+	plan := s.Plan
+	plan.Phase = analyze.During
+	plan.Duration = time.Duration(s.Policy.MaxDuration)
+	return s.load(ctx, plan, s.place(), s.create)
+}
+
+// load sends a phase's traffic; beside it the stage is changed, and then watched. A verdict ends the load, but does not
+// break off what is being done to the stage: that is what the verdict is about, and will be undone as a whole.
+func (s *Story) load(ctx context.Context, plan attack.Plan, detail map[string]string, change func(context.Context) error) error {
 	load, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	beside := make(chan error, 1)
 	go func() {
-		err := s.create(ctx)
+		err := change(ctx)
 		if err != nil {
 			stop(err)
 		} else {
-			s.reread(load)
+			s.watch(load)
 		}
 		beside <- err
 	}()
-	plan := s.Plan
-	plan.Phase = analyze.During
-	plan.Duration = time.Duration(s.Policy.MaxDuration)
-	s.Recorder.Traffic(load, plan, s.stageDetail())
+	plan.Keep = s.kept()
+	s.Recorder.Traffic(load, plan, detail)
 	stop(nil)
 	err := <-beside
 	if ctx.Err() != nil {
-		return nil // an interrupt is no error of its own
+		err = nil // an interrupt is no error of its own
 	}
+	err = errors.Join(err, s.breaker(ctx))
+	if err == nil { // a change since the last look may be what the verdict comes from
+		s.look(ctx)
+	}
+	s.Recorder.tell()
 	return err
 }
 
-func (s *Story) stageDetail() map[string]string {
-	if s.Control == nil {
-		return nil
+// afterHits is what is kept, of a limited number of requests, for each phase that follows an act: twice what proves,
+// without a straggler, that one version alone answers and keeps its bounds.
+const afterHits = 2000
+
+// kept is how many requests the phases up to the verdict leave alone.
+func (s *Story) kept() uint64 {
+	if s.Plan.Budget == nil || s.Act.Promote != Promote && s.Act.Reject != Rollback && s.Act.Inconclusive != Rollback {
+		return 0
 	}
-	return map[string]string{"stage": s.Control.Ref.Stage}
+	if s.Then == Repoint {
+		return 2 * afterHits
+	}
+	return afterHits
+}
+
+// place names where a phase is, as its details do; more are pairs of names and values.
+func (s *Story) place(more ...string) map[string]string {
+	detail := map[string]string{}
+	if s.Control != nil {
+		detail["stage"] = Splitter(s.Control.Ref)
+	}
+	for i := 0; i+1 < len(more); i += 2 {
+		detail[more[i]] = more[i+1]
+	}
+	return detail
+}
+
+// Splitter is the name of what splits the traffic: a stage, or an alias.
+func Splitter(ref stage.Ref) string {
+	if ref.Weighted() {
+		return ref.Function + ":" + ref.Alias
+	}
+	return ref.Stage
 }
 
 func (s *Story) create(ctx context.Context) error {
@@ -136,6 +187,7 @@ func (s *Story) create(ctx context.Context) error {
 		return nil
 	}
 	c, r := s.Control, s.Recorder
+	c.Live = stage.Measured{}
 	r.Note(analyze.CanaryCreated, map[string]string{"percent": fmt.Sprint(s.Create.Percent)})
 	change, err := c.Client.CreateCanary(ctx, c.Journal, c.Ref, s.Create.Percent, s.Create.Overrides)
 	if err != nil {
@@ -154,30 +206,6 @@ func (s *Story) create(ctx context.Context) error {
 	c.Live.Stage = &change.After // whoever was quicker than the measuring shows
 	r.Note(analyze.CanaryDeployed, map[string]string{"deployment": change.After.Canary.DeploymentID})
 	return nil
-}
-
-// reread looks at the stage every few seconds: a verdict is about the stage that was measured, not about another.
-func (s *Story) reread(ctx context.Context) {
-	if s.Control == nil {
-		return
-	}
-	every := time.NewTicker(2 * time.Second)
-	defer every.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-every.C:
-		}
-		now, err := s.Control.Client.Again(ctx, s.Control.Live)
-		if err != nil {
-			continue // one missed look is no news; acting reads again and would fail
-		}
-		if changes := now.Differs(s.Control.Live); len(changes) > 0 {
-			s.Recorder.Note(analyze.StageChanged, map[string]string{"what": strings.Join(changes, ", ")})
-			return
-		}
-	}
 }
 
 // say shows what a change turned out to be; what it would be was announced before its first request.

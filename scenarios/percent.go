@@ -1,0 +1,160 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"coalmine/analyze"
+	"coalmine/scenarios/stage"
+)
+
+// bake sends all of the load to the canary for a time, and judges it. Whatever comes of it, the percentage is this story's
+// to take back.
+func (s *Story) bake(ctx context.Context) error {
+	if s.Bake == 0 || ctx.Err() != nil {
+		return nil
+	}
+	target := s.Recorder.Judge.Target()
+	plan := s.Plan
+	plan.Phase = analyze.Bake
+	plan.Duration = s.Bake
+	return s.load(ctx, plan, s.place("expect", target.Canary, "absent", target.Baseline), func(ctx context.Context) error {
+		s.raised = true
+		return s.percent(ctx, 100)
+	})
+}
+
+// breaker, where the circuit breaker has stopped the load, takes the canary's traffic away at once, if rolling back was
+// allowed.
+func (s *Story) breaker(ctx context.Context) error {
+	why := s.Recorder.Judge.Tripped()
+	if why == "" {
+		return nil
+	}
+	allowed := s.changes() && (s.Act.Reject == Rollback || s.Act.Inconclusive == Rollback)
+	detail, line := map[string]string{"why": why}, "circuit breaker: "+why+": the load has stopped"
+	if allowed {
+		detail["percent"], line = "0", line+", and the canary gets 0 % now"
+	}
+	s.Recorder.Note(analyze.BreakerTripped, detail)
+	s.lines([]string{line})
+	if !allowed {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
+	defer cancel()
+	s.stopped = true
+	if err := s.percent(ctx, 0); !stage.IsNotFound(err) {
+		return err
+	}
+	return nil // gone, and its traffic with it
+}
+
+// changes reports whether there is a canary that this story may change.
+func (s *Story) changes() bool {
+	if s.Control == nil || s.Control.Journal == nil {
+		return false
+	}
+	_, changed := s.Control.Journal.Before()
+	return s.Create == nil || changed
+}
+
+// percent sets what the canary gets, if it is still the canary under test.
+func (s *Story) percent(ctx context.Context, percent float64) error {
+	c := s.Control
+	detail := map[string]string{"percent": strconv.FormatFloat(percent, 'f', -1, 64)}
+	err := s.same(ctx)
+	if err == nil {
+		var change stage.Change
+		if change, err = c.Client.SetPercent(ctx, c.Journal, c.Ref, percent); err == nil {
+			s.say(change)
+			err = s.again(ctx, percent)
+		}
+	}
+	if err != nil {
+		detail["error"] = err.Error()
+		err = fmt.Errorf("set the canary to %s %%: %w", detail["percent"], err)
+	}
+	s.Recorder.Note(analyze.PercentSet, detail)
+	return err
+}
+
+// same refuses another canary than the one under test, at whatever percentage; one that was never measured is ours.
+func (s *Story) same(ctx context.Context) error {
+	c := s.Control
+	if c.Live.Stage == nil && c.Live.Aliases == nil {
+		return nil
+	}
+	now, err := c.Client.Again(ctx, c.Live)
+	if err != nil {
+		return err
+	}
+	return differs(now, c.Live)
+}
+
+// again measures what is under test after its percentage was set: nothing else may be another then.
+func (s *Story) again(ctx context.Context, percent float64) error {
+	c := s.Control
+	if c.Live.Stage == nil && c.Live.Aliases == nil {
+		return nil
+	}
+	now, err := c.Client.Again(ctx, c.Live)
+	if err == nil {
+		err = differs(now, c.Live)
+	}
+	if got := percentOf(now); err == nil && got != percent {
+		err = fmt.Errorf("%w: the canary gets %v %%, not %v %%", stage.ErrChanged, got, percent)
+	}
+	if err == nil {
+		c.Live = now
+	}
+	return err
+}
+
+// differs refuses what is not what was measured, but for the percentage, and the marks that setting it leaves.
+func differs(now, was stage.Measured) error {
+	if changes := but(now).Differs(but(was)); len(changes) > 0 {
+		return fmt.Errorf("%w: %s", stage.ErrChanged, strings.Join(changes, "; "))
+	}
+	return nil
+}
+
+// but is what was measured, but for its percentage and its marks of time.
+func but(m stage.Measured) stage.Measured {
+	if m.Stage != nil {
+		state := *m.Stage
+		state.LastUpdated = time.Time{}
+		if m.Stage.Canary != nil {
+			canary := *m.Stage.Canary
+			canary.Percent = 0
+			state.Canary = &canary
+		}
+		m.Stage = &state
+	}
+	if m.Ref.Weighted() && len(m.Aliases) > 0 {
+		alias := m.Aliases[0]
+		alias.Weights, alias.Revision = maps.Clone(alias.Weights), ""
+		for version := range alias.Weights {
+			alias.Weights[version] = 0
+		}
+		m.Aliases = append([]stage.Alias{alias}, m.Aliases[1:]...)
+	}
+	return m
+}
+
+// percentOf is what the canary gets, 0 where there is none.
+func percentOf(m stage.Measured) float64 {
+	if m.Stage != nil && m.Stage.Canary != nil {
+		return m.Stage.Canary.Percent
+	}
+	if m.Ref.Weighted() && len(m.Aliases) > 0 {
+		for _, share := range m.Aliases[0].Weights {
+			return share * 100
+		}
+	}
+	return 0
+}

@@ -1,0 +1,75 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"coalmine/analyze"
+	"coalmine/scenarios/stage"
+)
+
+// watch reads the stage every few seconds while load goes out: a verdict is about what was measured, not about another
+// stage. One look that fails is no news; a stage that is gone is a change, and credentials that no longer work are told
+// at once, for acting will need them.
+func (s *Story) watch(ctx context.Context) {
+	if s.Control == nil {
+		return
+	}
+	every := s.Look
+	if every == 0 {
+		every = 2 * time.Second
+	}
+	looks := time.NewTicker(every)
+	defer looks.Stop()
+	told := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-looks.C:
+		}
+		changed, err := s.look(ctx)
+		if changed || ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, stage.ErrCredentials) && !told {
+			told = true
+			s.Recorder.Note(analyze.ControlTrouble, map[string]string{"what": err.Error()})
+			s.lines([]string{"warning: " + err.Error() + ": the load goes on, but nothing can be promoted or rolled back until the credentials are renewed"})
+		}
+	}
+}
+
+// look reads what is under test once more, and notes what is not as it was.
+func (s *Story) look(ctx context.Context) (changed bool, err error) {
+	if s.Control == nil || s.Control.Live.Stage == nil && s.Control.Live.Aliases == nil {
+		return false, nil
+	}
+	now, err := s.Control.Client.Again(ctx, s.Control.Live)
+	var changes []string
+	switch {
+	case stage.IsNotFound(err):
+		changes = []string{gone(s.Control.Ref, err)}
+	case err == nil:
+		changes = now.Differs(s.Control.Live)
+	}
+	if len(changes) == 0 || ctx.Err() != nil {
+		return false, err
+	}
+	s.Recorder.Note(analyze.StageChanged, map[string]string{"what": strings.Join(changes, ", ")})
+	return true, nil
+}
+
+// gone says what is: the splitter itself, or an alias behind one of the arms.
+func gone(ref stage.Ref, err error) string {
+	var refused *stage.RequestError
+	if errors.As(err, &refused) && refused.Operation == "GetAlias" && !ref.Weighted() {
+		return "an alias behind it is gone: " + refused.Error()
+	}
+	if ref.Weighted() {
+		return "alias " + Splitter(ref) + " is gone"
+	}
+	return "stage " + Splitter(ref) + " is gone"
+}
