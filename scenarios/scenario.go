@@ -34,8 +34,8 @@ type Scenario struct {
 	Answers     attack.Expect     `yaml:"expect"`   // what is not an error
 	Policy      analyze.Policy    `yaml:"policy"`
 	Act         Act               `yaml:"act"`
-	Bake        analyze.Duration  `yaml:"bake"` // the canary at 100 %, judged, before it is promoted; 0: none
-	Then        Then              `yaml:"then"` // after a promote: leave or repoint; on AWS one has to be said
+	Bake        analyze.Duration  `yaml:"bake"`     // the canary at 100 %, judged, before it is promoted; 0: none
+	Then        Then              `yaml:"then"`     // after a promote: leave or repoint; on AWS one has to be said
 	Emulator    *emulator.Faults  `yaml:"emulator"` // how the embedded system misbehaves; refused elsewhere
 }
 
@@ -61,7 +61,7 @@ type Load struct {
 	Connections int              `yaml:"connections"`
 	Timeout     analyze.Duration `yaml:"timeout"`
 	MaxRequests uint64           `yaml:"max-requests"` // of the whole story, the answers it learns from included; 0: no limit
-	RequestIDs  bool             `yaml:"request-ids"` // a UUID with each request, for a join with the access log
+	RequestIDs  bool             `yaml:"request-ids"`  // a UUID with each request, for a join with the access log
 }
 
 // Act says what follows which verdict.

@@ -496,3 +496,40 @@ func TestThrottledLook(t *testing.T) {
 	check(t, "verdict", a.Conclusion.Verdict.String(), "PROMOTE")
 	check(t, "acts", acts(a), nil)
 }
+
+// After a promote that traffic confirmed, production goes back to its own alias, and traffic confirms that, too. What it
+// does not confirm is taken back as a whole: stage and alias.
+func TestRepoint(t *testing.T) {
+	for _, confirmed := range []bool{true, false} {
+		t.Run(map[bool]string{true: "confirmed", false: "not confirmed"}[confirmed], func(t *testing.T) {
+			r := newRig(t, emulator.Faults{Seed: 1})
+			before := r.state()
+			r.canary()
+			if !confirmed {
+				r.once("after/repoint", 1, func() {
+					r.server.SetFaults(emulator.Faults{Seed: 1, Versions: map[string]emulator.Version{"2": {Errors: 0.5}}})
+				})
+			}
+			p := r.gate(func(g *Gate) { g.Act, g.Then = Act{Promote, Rollback, Hold}, Repoint })
+			a, err := r.tell(t.Context(), p)
+			r.must(err)
+			alias, err := r.client.ReadAlias(t.Context(), "getProducts", "prod")
+			r.must(err)
+			check(t, "verdict", a.Conclusion.Verdict.String(), "PROMOTE")
+			check(t, "variable", r.state().Variables["lambdaAlias"], before.Variables["lambdaAlias"])
+			if confirmed {
+				check(t, "phases", phases(a), "during pass, after pass, after/repoint pass")
+				check(t, "alias", alias.Version, "2")
+				check(t, "action", a.Action, "promoted and repointed")
+			} else {
+				check(t, "phases", phases(a), "during pass, after pass, after/repoint fail")
+				check(t, "alias", alias.Version, "1")
+				check(t, "action", a.Action, "rolled back")
+				check(t, "after", a.After.String(), "fail")
+			}
+			if _, open := p.Story.Control.Journal.Before(); open {
+				t.Error("the journal is left unfinished")
+			}
+		})
+	}
+}
