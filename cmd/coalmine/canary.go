@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coalmine/scenarios"
+	"coalmine/scenarios/preflight"
 	"coalmine/scenarios/stage"
 )
 
@@ -37,7 +38,7 @@ shows, with the exact operations and what would undo them; --dry-run stops there
 	f.StringVar(&h.t.method, "method", "GET", "method under test")
 	f.StringVar(&h.t.lambdaAlias, "lambda-alias", "", "`FUNCTION:ALIAS` whose weights split the traffic, instead of --api")
 	f.StringVar(&h.journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
-	c.AddCommand(h.show(), h.create(), h.percent(), h.deploy(), h.promote(), h.abort(), h.rollback(), h.recover())
+	c.AddCommand(h.show(), h.create(), h.percent(), h.deploy(), h.promote(), h.repoint(), h.abort(), h.rollback(), h.recover(), h.policy())
 	return c
 }
 
@@ -70,24 +71,34 @@ func (h *byHand) verb(use, short string, do deed) *cobra.Command {
 		defer j.Close()
 		client.Announce = h.announce
 		changes, restored, err := do(ctx, client, j, ref)
-		switch {
-		case errors.Is(err, errDryRun):
+		if errors.Is(err, errDryRun) {
 			return nil
-		case stage.IsNotFound(err), errors.Is(err, stage.ErrChanged):
-			err = usage(err)
 		}
 		for _, change := range changes {
-			if err == nil || len(change.Operations) > 0 {
+			if err == nil || sent(change) {
 				fmt.Fprintln(h.stdout, change)
 			}
 		}
 		if err != nil {
-			return err
+			return refused(err, changes)
 		}
 		return j.Done(restored)
 	}}
 	c.Flags().BoolVar(&h.dry, "dry-run", false, "show what would be changed, and stop there")
 	return c
+}
+
+func sent(change stage.Change) bool { return len(change.Operations) > 0 || len(change.Moves) > 0 }
+
+// refused is an error that is the caller's to mend: where nothing was changed, and neither AWS nor this machine failed.
+func refused(err error, changes []stage.Change) error {
+	var request *stage.RequestError
+	var file *fs.PathError
+	failed := errors.As(err, &request) && !stage.IsNotFound(err) || errors.As(err, &file)
+	if slices.ContainsFunc(changes, sent) || failed && !errors.Is(err, stage.ErrChanged) {
+		return err
+	}
+	return usage(err)
 }
 
 // announce shows a change before its first request; a dry run ends here.
@@ -194,7 +205,16 @@ func (h *byHand) promote() *cobra.Command {
 		if err != nil {
 			return nil, false, err
 		}
-		return one(c.Promote(ctx, j, ref, judged, keep))
+		repoints := then == string(scenarios.Repoint)
+		if repoints && len(judged.Arms) != 2 {
+			return nil, false, usagef("--path: missing: --then repoint has to know which alias is the stage's own")
+		}
+		changes, _, err := one(c.Promote(ctx, j, ref, judged, keep))
+		if err != nil || !repoints {
+			return changes, false, err
+		}
+		moved, err := c.Repoint(ctx, j, ref, judged)
+		return append(changes, moved), false, err
 	})
 	act := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -238,7 +258,12 @@ func (h *byHand) judged(ctx context.Context, c *stage.Client, ref stage.Ref) (st
 // production hangs on the alias that the canary was on.
 func thenNeeded(c *stage.Client, ref stage.Ref, then string) error {
 	switch scenarios.Then(then) {
-	case scenarios.Leave, scenarios.Repoint:
+	case scenarios.Repoint:
+		if ref.Weighted() {
+			return usagef("--then repoint is about a stage: promoting a weighted alias moves the alias itself")
+		}
+		return nil
+	case scenarios.Leave:
 		return nil
 	case "":
 		if !c.Real() || ref.Weighted() {
@@ -247,6 +272,16 @@ func thenNeeded(c *stage.Client, ref stage.Ref, then string) error {
 		return usagef("--then: missing: after a promote stage %s depends on the canary's alias: want leave, or repoint to move its own alias to the tested version", ref.Stage)
 	}
 	return usagef("--then: want leave or repoint, got %q", then)
+}
+
+func (h *byHand) repoint() *cobra.Command {
+	return h.verb("repoint", "After a promote: move the stage's own alias to the promoted version, and the stage back to it", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
+		judged, found := j.Promoted()
+		if !found {
+			return nil, false, usagef("repoint: the journal %s knows of no promote of this stage", j.Path())
+		}
+		return one(c.Repoint(ctx, j, judged.Ref, judged))
+	})
 }
 
 func (h *byHand) abort() *cobra.Command {
@@ -291,6 +326,47 @@ func (h *byHand) recover() *cobra.Command {
 			if err == nil && len(changes) == 0 {
 				fmt.Fprintln(h.stdout, path+": nothing is unfinished")
 			}
+			return err
+		},
+	}
+}
+
+// policy prints what has to be allowed.
+func (h *byHand) policy() *cobra.Command {
+	plans := map[string]preflight.Plan{
+		"gate":    {},
+		"promote": {Promote: true, Rollback: true, Repoint: true},
+		"run":     {Create: true, Deploy: true, Promote: true, Rollback: true, Repoint: true},
+	}
+	return &cobra.Command{
+		Use:   "policy [gate|promote|run]",
+		Short: "Print the least IAM policy for judging (gate), for acting on a verdict, or for a whole run",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			what := "gate"
+			if len(args) > 0 {
+				what = args[0]
+			}
+			plan, known := plans[what]
+			if !known {
+				return usagef("policy: want gate, promote or run, got %q", what)
+			}
+			if h.t.lambdaAlias == "" && h.t.path == "" {
+				return usagef("--path: want the path of the method under test, like /products: it leads to the functions")
+			}
+			client, ref, err := h.locate(c.Context())
+			if err != nil {
+				return err
+			}
+			t, err := client.Resolve(c.Context(), ref)
+			if err != nil {
+				return scenarios.Misnamed(err)
+			}
+			document, err := preflight.Policy(client, ref, t, plan)
+			if err != nil {
+				return err
+			}
+			_, err = h.stdout.Write(document)
 			return err
 		},
 	}

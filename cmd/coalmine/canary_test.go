@@ -1,10 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"coalmine/analyze"
 	"coalmine/scenarios"
@@ -16,7 +21,7 @@ func (s *system) byHand(t *testing.T) func(code int, says string, args ...string
 	return func(want int, says string, args ...string) {
 		t.Helper()
 		args = append([]string{"canary", args[0]}, args[1:]...)
-		if !strings.Contains(strings.Join(args, " "), "--verdict") {
+		if all := strings.Join(args, " "); !strings.Contains(all, "--verdict") && !strings.Contains(all, "--lambda-alias") {
 			args = append(args, "--api", "products")
 		}
 		if code, stdout, stderr := coalmine(t, t.Context(), s.env, args...); code != want || !strings.Contains(stdout+stderr, says) {
@@ -131,4 +136,84 @@ func TestVerdictFile(t *testing.T) {
 	}
 	write(analyze.Promote, 0)
 	do(0, `"prod" -> "staging"`, "promote", "--verdict", file)
+}
+
+// Repoint gives production its own alias back, and a rollback takes all of it back.
+func TestRepointByHand(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	do := s.byHand(t)
+	prod := func(want string) {
+		t.Helper()
+		if alias, err := s.client.ReadAlias(t.Context(), "getProducts", "prod"); err != nil || alias.String() != want {
+			t.Errorf("alias prod: %s %v, want %s", alias, err, want)
+		}
+	}
+	create := []string{"create", "--percent", "10", "--override", "lambdaAlias=staging"}
+	do(0, "canary", create...)
+	do(2, "--path: missing", "promote", "--then", "repoint")
+	do(2, "want leave or repoint", "promote", "--then", "stay")
+	do(0, "alias prod of getProducts: version 1 -> version 2", "promote", "--then", "repoint", "--path", "/products")
+	prod("version 2")
+	if state := s.read(t); state.Variables["lambdaAlias"] != "prod" || state.Canary != nil {
+		t.Errorf("the stage after it: %+v", state)
+	}
+	do(0, "alias prod of getProducts: version 2 -> version 1", "rollback")
+	prod("version 1")
+	s.asBefore(t)
+
+	do(0, "canary", create...)
+	do(0, "staging", "promote", "--path", "/products")
+	do(0, "alias prod of getProducts: version 1 -> version 2", "repoint", "--dry-run")
+	prod("version 1")
+	do(0, "alias prod of getProducts: version 1 -> version 2", "repoint")
+	prod("version 2")
+}
+
+// The weights of an alias are a canary, too.
+func TestWeightedByHand(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	do := s.byHand(t)
+	by := func(args ...string) []string { return append(args, "--lambda-alias", "getProducts:prod") }
+	do(2, "no canary", by("promote")...)
+	_, err := s.client.Lambda().UpdateAlias(t.Context(), &lambda.UpdateAliasInput{FunctionName: aws.String("getProducts"), Name: aws.String("prod"),
+		RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: map[string]float64{"2": .1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(0, "10.0% to version 2", by("show")...)
+	do(2, "splits by its weights", by("create", "--percent", "5", "--override", "a=b")...)
+	do(0, "25.0% to version 2", by("percent", "--percent", "25")...)
+	do(2, "--then repoint is about a stage", by("promote", "--then", "repoint")...)
+	do(0, "-> version 2", by("promote")...)
+	do(0, "version 2\n", by("show")...)
+	do(0, "-> version 1", by("rollback")...)
+	do(0, "version 1\n", by("show")...)
+	do(2, "want FUNCTION:ALIAS", "show", "--lambda-alias", "getProducts")
+	do(2, "want one of them", "show", "--lambda-alias", "getProducts:prod", "--api", "products")
+}
+
+// The least policy is valid JSON that names the functions, and grows with what is to be done.
+func TestPolicy(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	length := 0
+	for _, what := range []string{"gate", "promote", "run"} {
+		code, stdout, stderr := coalmine(t, t.Context(), s.env, "canary", "policy", what, "--api", "products", "--path", "/products")
+		var document struct {
+			Version   string
+			Statement []struct{ Sid, Effect string }
+		}
+		if err := json.Unmarshal([]byte(stdout), &document); code != 0 || err != nil || document.Version != "2012-10-17" {
+			t.Fatalf("%s: exit %d %v\n%s%s", what, code, err, stdout, stderr)
+		}
+		if !strings.Contains(stdout, ":function:getProducts") || strings.Contains(stdout, "apigateway:PATCH") != (what != "gate") {
+			t.Errorf("%s:\n%s", what, stdout)
+		}
+		if len(stdout) <= length {
+			t.Errorf("%s allows no more than what is less:\n%s", what, stdout)
+		}
+		length = len(stdout)
+	}
+	do := s.byHand(t)
+	do(2, "want gate, promote or run", "policy", "everything", "--path", "/products")
+	do(2, "--path: want the path", "policy")
 }

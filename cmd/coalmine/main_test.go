@@ -181,14 +181,14 @@ func TestMisnamed(t *testing.T) {
 		says string
 	}{
 		{[]string{"canary", "show", "--api", "nope"}, "find API nope: no REST API has this id or name; there are products"},
-		{[]string{"canary", "show", "--api", "products", "--stage", "nope"}, "measure nope: GetStage: NotFoundException"},
-		{[]string{"canary", "abort", "--api", "products", "--stage", "nope"}, "GetStage: NotFoundException"},
+		{[]string{"canary", "show", "--api", "products", "--stage", "nope"}, "stages/nope: NotFoundException"},
+		{[]string{"canary", "abort", "--api", "products", "--stage", "nope"}, "stages/nope: NotFoundException"},
 		{[]string{"canary", "create", "--api", "products", "--percent", "0"}, "--percent: want more than 0 and at most 100, got 0"},
 		{[]string{"attack", "--api", "nope", "--path", "/products"}, "find API nope"},
 		{[]string{"attack", "--api", "products", "--path", "/products", "--out", t.TempDir()}, "is a directory: want --out FILE, or none"},
 		{[]string{"gate", "--api", "nope", "--path", "/products"}, "find API nope"},
 		{[]string{"gate", "--api", "products", "--path", "/nope"}, "the API has no such path"},
-		{[]string{"gate", "--api", "products", "--path", "/products", "--stage", "nope"}, "GetStage: NotFoundException"},
+		{[]string{"gate", "--api", "products", "--path", "/products", "--stage", "nope"}, "stages/nope: NotFoundException"},
 		{[]string{"run", story("target: {api: nope}\n")}, "find API nope"},
 		{[]string{"run", story("target: {path: /nope}\n")}, "the API has no such path"},
 		{[]string{"run", story("canary: {percent: 50, overrides: {lambdaAlias: nope}}\n")}, "function getProducts has no alias nope"},

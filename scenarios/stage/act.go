@@ -33,8 +33,9 @@ type act struct {
 	j      *Journal
 	change Change
 	before position
-	at     position // as last read
-	first  bool     // no step journaled yet
+	at     position  // as last read
+	first  bool      // no step journaled yet
+	judged *Measured // what a promote is bound to
 
 	// back is set on the way back. What that needs is on disk since the story
 	// began: a journal that cannot be written any more (a full disk) is then a
@@ -132,7 +133,7 @@ func (a *act) step(ctx context.Context, s Step, request func(context.Context) (O
 	}
 	s.Verb = a.change.Verb
 	if a.first {
-		s.Before, a.first = &a.change.Before, false
+		s.Before, s.Judged, a.first = &a.change.Before, a.judged, false
 	}
 	if err := a.journaled(a.j.step(s)); err != nil {
 		return err

@@ -170,6 +170,17 @@ func (j *Journal) BeforePromote() (State, bool) {
 	return State{}, false
 }
 
+// Promoted is what was judged before the last promote in the journal, for
+// Repoint; false when there was none.
+func (j *Journal) Promoted() (Measured, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if steps := j.sincePromote(); len(steps) > 0 && steps[0].Judged != nil {
+		return *steps[0].Judged, true
+	}
+	return Measured{}, false
+}
+
 // sincePromote are the steps from the last promote's first on, in later
 // stories too: a repoint may be one of its own.
 func (j *Journal) sincePromote() []Step {

@@ -40,6 +40,7 @@ func (c *Client) Promote(ctx context.Context, j *Journal, ref Ref, expect Measur
 	if err != nil {
 		return a.result(err)
 	}
+	a.judged = &expect
 	if err := a.doOrUndo(ctx, deeds[:1]); err != nil {
 		return a.result(err)
 	}

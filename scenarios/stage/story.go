@@ -28,6 +28,7 @@ type Step struct {
 	Operations []Operation `json:"operations,omitempty"`
 	Move       *Move       `json:"move,omitempty"`   // of an alias
 	Before     *State      `json:"before,omitempty"` // on a verb's first step
+	Judged     *Measured   `json:"judged,omitempty"` // on a promote's
 	Outcome    *Outcome    `json:"-"`                // nil: begun, and never heard of again
 }
 
