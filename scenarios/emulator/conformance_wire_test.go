@@ -174,7 +174,7 @@ func TestPaging(t *testing.T) {
 func TestNoOperation(t *testing.T) {
 	c := conforming(t)
 	for _, r := range []request{
-		put("/restapis/API/stages/prod", ""), get("/nothing"), get("/restapis//x"), get("/restapis/../restapis"),
+		put("/restapis/API/stages/prod", ""), get("/nothing"), get("/restapis//x"), get("/restapis/../restapis"), get("/tags"), get("/2017-03-31/tags"),
 	} {
 		if status, kind, body := c.ask(r); status != 404 || kind != "UnknownOperationException" || keys(body) != "message" {
 			t.Errorf("%s %s: %d %s %s", r.method, r.path, status, kind, body)

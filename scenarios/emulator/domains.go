@@ -197,7 +197,7 @@ func (c *control) checkMapping(m mapping) error {
 		return badRequest("API Gateway V1 doesn't support the slash character (/) in base path mappings. " +
 			"To create a multi-level base path mapping, use API Gateway V2.")
 	}
-	if m.BasePath != noBasePath && strings.Trim(m.BasePath, basePathLetters) != "" {
+	if m.BasePath == "." || m.BasePath == ".." || m.BasePath != noBasePath && strings.Trim(m.BasePath, basePathLetters) != "" {
 		return badRequest("Invalid base path: %s. Only alphanumerics and the characters $-_.+!*'() are allowed.", m.BasePath)
 	}
 	api := c.apis[m.API]

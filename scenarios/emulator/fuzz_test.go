@@ -16,6 +16,9 @@ func FuzzPatch(f *testing.F) {
 		`{"patchOperations":[{"op":"replace","path":"/canarySettings/stageVariableOverrides/a","value":"b"},{"op":"remove","path":"/canarySettings/stageVariableOverrides/a"}]}`,
 		`{"patchOperations":[{"op":"replace","path":"/*/*/throttling/rateLimit","value":"1e3"},{"op":"remove","path":"/*/*"}]}`,
 		`{"patchOperations":[{"op":"replace","path":"/~1products/GET/logging/loglevel","value":"INFO"}]}`,
+		`{"patchOperations":[{"op":"replace","path":"/~1products/GET/throttling/burstLimit","value":"9223372036854775807"},{"op":"replace","path":"/~1products/GET/throttling/rateLimit","value":"1e-300"}]}`,
+		`{"patchOperations":[{"op":"replace","path":"/cacheClusterEnabled","value":"true"},{"op":"replace","path":"/*/*/caching/enabled","value":"true"},{"op":"replace","path":"/*/*/caching/ttlInSeconds","value":"3600"}]}`,
+		`{"patchOperations":[{"op":"replace","path":"/~1/GET/throttling/rateLimit","value":"-1"},{"op":"replace","path":"/~0~1/GET/throttling/rateLimit","value":"0"}]}`,
 		`{"patchOperations":[{"op":"remove","path":"/canarySettings"},{"op":"add","path":"/accessLogSettings/format","value":"x"},{"op":"test","path":"/"}]}`,
 		`{"patchOperations":[{"op":"replace","path":"//","value":"\u0000"}]}`, `{"patchOperations":null}`, `null`, `[]`, ``,
 	} {
@@ -58,6 +61,13 @@ func FuzzPatch(f *testing.F) {
 		if st.DeploymentID != s.deployed || st.StageName != "fuzzed" {
 			t.Fatalf("a stage that cannot be: %+v", st)
 		}
+		for range 2 { // 500: no variable names an alias
+			w := httptest.NewRecorder()
+			s.server.ServeHTTP(w, httptest.NewRequest("GET", "/restapis/"+s.api+"/fuzzed/_user_request_/products", nil))
+			if status == 200 && w.Code != 200 && w.Code != 429 && w.Code != 500 {
+				t.Fatalf("after %s the stage answers %d %s", body, w.Code, w.Body)
+			}
+		}
 	})
 }
 
@@ -67,10 +77,11 @@ func FuzzControl(f *testing.F) {
 		method, path, _ := strings.Cut(pattern, " ")
 		path = strings.NewReplacer("{api}", "API", "{resource}", "RESOURCE", "{verb}", "GET", "{stage}", "prod", "{function}", "getProducts",
 			"{alias}", "prod", "{arn...}", "arn:aws:apigateway:eu-central-1::/restapis/API", "{type}", "DEFAULT_4XX", "{status}", "200",
-			"{deployment}", "DEPLOYMENT", "{sid}", "gateway").Replace(path)
+			"{deployment}", "DEPLOYMENT", "{sid}", "gateway", "{domain}", "api.example.com", "{base}", "(none)").Replace(path)
 		f.Add(method, path, `{"name":"x","tags":{"a":"b"}}`)
 	}
 	f.Add("POST", "/", "Action=GetCallerIdentity")
+	f.Add("DELETE", "/tags", "")
 	f.Add("GET", "/restapis/API/prod/_user_request_/products", "")
 	f.Add("POST", "/restapis/API/resources/RESOURCE/methods/GET", `{"stageVariables":{"lambdaAlias":"prod"}}`)
 	f.Add("POST", "/2015-03-31/functions/getProducts/invocations?Qualifier=prod", `{}`)
@@ -150,6 +161,101 @@ func FuzzFilter(f *testing.F) {
 		}
 		if len(p.none) > 0 && p.matches(p.none[0]+message) {
 			t.Fatalf("%q matches what it excludes", pattern)
+		}
+	})
+}
+
+// FuzzDomains: what can be created is read back as it was answered, leads somewhere or is forbidden, and can be deleted.
+func FuzzDomains(f *testing.F) {
+	f.Add(`{"domainName":"api.example.com","certificateArn":"x"}`, `{"restApiId":"API","basePath":"shop","stage":"prod"}`, "/shop/products")
+	f.Add(`{"domainName":"*.Example.com","endpointConfiguration":{"types":["REGIONAL"]},"tags":{"a":"b"}}`, `{"restApiId":"API"}`, "/prod/products")
+	f.Add(`{"domainName":"a.b","endpointConfiguration":{"types":["PRIVATE"]}}`, `{"restApiId":"API","basePath":"(none)","stage":"(none)"}`, "//prod//")
+	f.Add(`{"domainName":"a-.b","tags":{"aws:x":"y"}}`, `{"restApiId":"API","basePath":"a/b"}`, "/%2f/products?a=b")
+	f.Add(`{"domainName":"127.0.0.1"}`, `[]`, "/")
+	f.Add(`{"domainName":"a.b"}`, `{"restApiId":"API","basePath":".."}`, "/../products") // what it names could not be read back
+	f.Add(`{"domainName":"a.b","domainNameStatus":"FAILED","regionalDomainName":"x"}`, `{"restApiId":"API","basePath":"$-_.+!*'()","stage":"prod"}`, "/$-_.+!*'()/products")
+	f.Add(`{"domainName":"a.b","certificateUploadDate":1e300}`, `{"basePath":1}`, "")
+	s := startStack(f, Faults{Gateway: Gateway{AccountRate: 1e9}})
+	ask := func(t *testing.T, method, path, body string) (int, string) {
+		w := httptest.NewRecorder()
+		s.server.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(strings.ReplaceAll(body, "API", s.api))))
+		if text := w.Body.String(); text != "" && !json.Valid([]byte(text)) || w.Code >= 500 {
+			t.Fatalf("%s %s %s: %d %q", method, path, body, w.Code, text)
+		}
+		return w.Code, w.Body.String()
+	}
+	f.Fuzz(func(t *testing.T, body, mapped, path string) {
+		s.server.control.domains = map[string]*domain{} // what a failure left would fail whatever it is reduced to
+		status, made := ask(t, "POST", "/domainnames", body)
+		if status != 201 {
+			if len(s.server.control.domains) != 0 {
+				t.Fatalf("%d %s, and yet it is there", status, made)
+			}
+			return
+		}
+		var d domain
+		if err := json.Unmarshal([]byte(made), &d); err != nil {
+			t.Fatal(err)
+		}
+		at := "/domainnames/" + url.PathEscape(d.Name)
+		if _, read := ask(t, "GET", at, ""); read != made {
+			t.Fatalf("made %s, read %s", made, read)
+		}
+		if (d.RegionalName == "") == (d.Distribution == "") || d.Status != "AVAILABLE" {
+			t.Fatalf("a domain that cannot be: %s", made)
+		}
+		if status, made := ask(t, "POST", at+"/basepathmappings", mapped); status == 201 {
+			var m mapping
+			if err := json.Unmarshal([]byte(made), &m); err != nil {
+				t.Fatal(err)
+			}
+			one := at + "/basepathmappings/" + url.PathEscape(m.BasePath)
+			if status, read := ask(t, "GET", one, ""); status != 200 || read != made {
+				t.Fatalf("made %s, read %d %s", made, status, read)
+			}
+			if status, _ := ask(t, "POST", at+"/basepathmappings", mapped); status != 409 {
+				t.Fatalf("%s was mapped twice: %d", mapped, status)
+			}
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Host, r.URL = strings.Replace(d.Name, "*", "any", 1), &url.URL{Path: path}
+			w := httptest.NewRecorder()
+			s.server.ServeHTTP(w, r)
+			if w.Code != 200 && w.Code != 403 {
+				t.Fatalf("%s on %s: %d %s", path, made, w.Code, w.Body)
+			}
+			if status, _ := ask(t, "DELETE", one, ""); status != 202 {
+				t.Fatalf("deleting %s: %d", one, status)
+			}
+		}
+		if status, _ := ask(t, "DELETE", at, ""); status != 202 || len(s.server.control.domains) != 0 {
+			t.Fatalf("deleting %s: %d", at, status)
+		}
+	})
+}
+
+// FuzzAdmission: whatever is signed or denied, a request is admitted or refused, with a sentence for a person.
+func FuzzAdmission(f *testing.F) {
+	f.Add("20260102T115459Z", "AWS4-HMAC-SHA256 Credential=AKIA/20260102/eu-central-1/apigateway/aws4_request", "apigateway:*", "/account")
+	f.Add("99991231T235959Z", "Credential=////", "lambda:[", "/2015-03-31/functions/a:b:c?Qualifier=x")
+	f.Add("", "", "*", "/2017-03-31/tags/arn:aws:lambda:x")
+	f.Add("x", "Credential=a/b/../d/e", "a:\\", "/restapis/x/stages/%2f")
+	s := start(f, Faults{})
+	f.Fuzz(func(t *testing.T, stamp, authorization, deny, path string) {
+		faults := Faults{Control: Control{Deny: []string{deny}}}
+		if faults.Validate() != nil || s.server.SetFaults(faults) != nil {
+			t.Skip()
+		}
+		u, err := url.ParseRequestURI(path)
+		if err != nil || u.Host != "" || strings.Contains(path, "_user_request_") {
+			t.Skip()
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL, r.Header = u, http.Header{"X-Amz-Date": {stamp}, "Authorization": {authorization}}
+		w := httptest.NewRecorder()
+		s.server.ServeHTTP(w, r)
+		var said struct{ Message string }
+		if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil || w.Code >= 400 && said.Message == "" || w.Code >= 500 {
+			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 		}
 	})
 }

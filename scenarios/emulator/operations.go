@@ -145,6 +145,9 @@ func operations(s *Server) *http.ServeMux {
 	mux.Handle(testInvoke, s.unlocked((*control).testInvokeMethod))
 	mux.HandleFunc("POST /{$}", s.rpc)
 	mux.HandleFunc("/", unknownOperation)
+	for _, tags := range []string{"/tags", "/2017-03-31/tags"} { // the mux would redirect them to the same with a slash
+		mux.HandleFunc(tags, unknownOperation)
+	}
 	return mux
 }
 
