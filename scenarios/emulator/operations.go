@@ -14,6 +14,7 @@ type control struct {
 	domains   map[string]*domain
 	functions map[string]*function
 	handlers  map[string]Handler
+	roles     map[string]*iamRole
 	plane     *plane
 	fleet     *fleet // nil: packages are not run
 }
@@ -23,6 +24,7 @@ func (c *control) init(p *plane) {
 	c.domains = map[string]*domain{}
 	c.functions = map[string]*function{}
 	c.handlers = map[string]Handler{}
+	c.roles = map[string]*iamRole{}
 	c.plane = p
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
@@ -62,7 +63,34 @@ func (b *build) api(ctx context.Context, id string) (string, error) {
 		resource.Id = out.Id
 		b.made("resource %s", Path)
 	}
-	return id, b.method(ctx, id, resource)
+	if err := b.method(ctx, id, resource); err != nil {
+		return id, err
+	}
+	return id, b.gatewayResponse(ctx, id)
+}
+
+// anonymous is what the gateway says where the function did not, or could not: with the alias that it was to invoke, for such
+// an answer has no version. It holds for deployments made after it.
+const anonymous = `{"message":$context.error.messageString,"alias":"$stageVariables.lambdaAlias","requestId":"$context.requestId"}`
+
+func (b *build) gatewayResponse(ctx context.Context, api string) error {
+	kind := types.GatewayResponseTypeDefault5xx
+	there, err := b.c.Gateway().GetGatewayResponse(ctx, &apigateway.GetGatewayResponseInput{RestApiId: &api, ResponseType: kind})
+	if err != nil {
+		return stage.Condense(err)
+	}
+	if !there.DefaultResponse {
+		b.found("gateway response %s", kind)
+		return nil
+	}
+	_, err = b.c.Gateway().PutGatewayResponse(ctx, &apigateway.PutGatewayResponseInput{
+		RestApiId: &api, ResponseType: kind, ResponseTemplates: map[string]string{"application/json": anonymous},
+	})
+	if err != nil {
+		return stage.Condense(err)
+	}
+	b.made("gateway response %s, which names the alias", kind)
+	return nil
 }
 
 func (b *build) resources(ctx context.Context, api string) (root, resource types.Resource, err error) {
@@ -198,7 +226,11 @@ func (b *build) deployment(ctx context.Context, api string) (string, error) {
 			}
 		}
 	}
-	out, err := gw.CreateDeployment(ctx, &apigateway.CreateDeploymentInput{RestApiId: &api, Description: &text})
+	var out *apigateway.CreateDeploymentOutput
+	err := b.allowed(ctx, 5*time.Second, func() (err error) {
+		out, err = gw.CreateDeployment(ctx, &apigateway.CreateDeploymentInput{RestApiId: &api, Description: &text})
+		return err
+	})
 	if err != nil {
 		return "", stage.Condense(err)
 	}

@@ -1,8 +1,6 @@
 package products
 
 import (
-	"archive/zip"
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -60,19 +58,26 @@ func (b *build) function(ctx context.Context, there bool) error {
 }
 
 func (b *build) createFunction(ctx context.Context) error {
-	code, err := archive(releases[0].version)
+	code, err := b.code(ctx, releases[0].version)
 	if err != nil {
 		return err
 	}
-	_, err = b.c.Lambda().CreateFunction(ctx, &lambda.CreateFunctionInput{
+	in := &lambda.CreateFunctionInput{
 		FunctionName:  aws.String(Function),
 		Description:   aws.String("coalmine's demonstration: answers a list of products"),
 		Runtime:       types.RuntimeProvidedal2023,
 		Handler:       aws.String("bootstrap"),
 		Architectures: []types.Architecture{types.ArchitectureArm64},
-		Role:          aws.String(fmt.Sprintf("arn:aws:iam::%s:role/coalmine-%s", b.c.Account(), Name)),
+		Role:          aws.String(fmt.Sprintf("arn:aws:iam::%s:role/%s", b.c.Account(), role)),
 		Code:          &types.FunctionCode{ZipFile: code},
 		Tags:          tags(),
+	}
+	if b.o.Architecture == "amd64" {
+		in.Architectures[0] = types.ArchitectureX8664
+	}
+	err = b.assumed(ctx, func() error {
+		_, err := b.c.Lambda().CreateFunction(ctx, in)
+		return err
 	})
 	if err != nil {
 		return stage.Condense(err)
@@ -109,7 +114,7 @@ func (b *build) versions(ctx context.Context) (map[string]string, error) {
 // up first though it may be there already: after a break nobody knows, and AWS
 // publishes unchanged code as the version it was.
 func (b *build) publish(ctx context.Context, release string) (string, error) {
-	code, err := archive(release)
+	code, err := b.code(ctx, release)
 	if err != nil {
 		return "", err
 	}
@@ -160,25 +165,11 @@ func (b *build) deleteFunction(ctx context.Context) error {
 	return nil
 }
 
-func description(release string) string { return "all products v" + release }
-
-// archive is a release's deployment package, the same bytes every time. It is
-// not a program that Lambda could run: the emulator has a getProducts of its
-// own and runs nothing it is sent, and real AWS is refused until a real
-// bootstrap comes with it. What matters here is that the releases differ, or
-// Lambda would publish them as one version.
-func archive(release string) ([]byte, error) {
-	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
-	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate}
-	header.SetMode(0o755)
-	f, err := w.CreateHeader(header)
-	if err != nil {
-		return nil, fmt.Errorf("pack release %s: %w", release, err)
+func (b *build) code(ctx context.Context, release string) ([]byte, error) {
+	if b.o.Package != nil {
+		return b.o.Package(ctx, release)
 	}
-	fmt.Fprintf(f, "#!/bin/sh\n# coalmine's demonstration function %s, release %s.\n# It runs in coalmine's emulator only.\necho 'all products v%s: this package runs in the emulator only' >&2\nexit 1\n", Function, release, release)
-	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("pack release %s: %w", release, err)
-	}
-	return buf.Bytes(), nil
+	return placeholder(ctx, release)
 }
+
+func description(release string) string { return "all products v" + release }

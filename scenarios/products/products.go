@@ -4,7 +4,7 @@
 // their requests go to.
 //
 // It is made with the same SDK calls wherever it stands, everything tagged, and
-// Down removes only what carries the tag. For now it stands on loopback only.
+// Down removes only what carries the tag.
 package products
 
 import (
@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"coalmine/scenarios/stage"
 )
@@ -68,6 +70,8 @@ func (s System) Stage(name string) Stage {
 // build is one Up or Down under way.
 type build struct {
 	c    *stage.Client
+	iam  *iam.Client
+	o    Options
 	said []string
 }
 
@@ -83,7 +87,12 @@ func (b *build) found(format string, args ...any) {
 // an alias that was moved or a stage that was promoted stays so. The lines say
 // what was made and what was found, in order, also up to an error.
 func Up(ctx context.Context, c *stage.Client) (System, []string, error) {
-	b := &build{c: c}
+	return UpWith(ctx, c, Options{})
+}
+
+// UpWith is Up with options.
+func UpWith(ctx context.Context, c *stage.Client, o Options) (System, []string, error) {
+	b := &build{c: c, iam: iam.NewFromConfig(c.AWS()), o: o}
 	system, err := b.up(ctx)
 	if err != nil {
 		err = fmt.Errorf("stack up: %w", err)
@@ -93,7 +102,10 @@ func Up(ctx context.Context, c *stage.Client) (System, []string, error) {
 
 func (b *build) up(ctx context.Context) (System, error) {
 	system := System{Name: Name, Function: Function}
-	// Both names are looked at before anything is made: half a system beside
+	if b.o.Package == nil && b.c.Real() {
+		return system, errPlaceholder
+	}
+	// All names are looked at before anything is made: half a system beside
 	// somebody else's other half would help nobody.
 	api, err := b.findAPI(ctx)
 	if err != nil {
@@ -101,6 +113,13 @@ func (b *build) up(ctx context.Context) (System, error) {
 	}
 	function, err := b.findFunction(ctx)
 	if err != nil {
+		return system, err
+	}
+	role, err := b.findRole(ctx)
+	if err != nil {
+		return system, err
+	}
+	if err := b.role(ctx, role); err != nil {
 		return system, err
 	}
 	if err := b.function(ctx, function); err != nil {
@@ -131,9 +150,9 @@ func (b *build) up(ctx context.Context) (System, error) {
 
 // Down removes what Up made, as much of it as there is, and says what that
 // was. The stages, deployments and methods go with the API; the versions,
-// aliases and permissions with the function.
+// aliases and permissions with the function, and then its role.
 func Down(ctx context.Context, c *stage.Client) ([]string, error) {
-	b := &build{c: c}
+	b := &build{c: c, iam: iam.NewFromConfig(c.AWS())}
 	if err := b.down(ctx); err != nil {
 		return b.said, fmt.Errorf("stack down: %w", err)
 	}
@@ -146,7 +165,10 @@ func (b *build) down(ctx context.Context) error {
 		return err
 	}
 	for _, id := range apis {
-		_, err := b.c.Gateway().DeleteRestApi(ctx, &apigateway.DeleteRestApiInput{RestApiId: &id})
+		err := b.allowed(ctx, 30*time.Second, func() error {
+			_, err := b.c.Gateway().DeleteRestApi(ctx, &apigateway.DeleteRestApiInput{RestApiId: &id})
+			return err
+		})
 		if err != nil && !stage.IsNotFound(err) {
 			return stage.Condense(err)
 		}
@@ -155,15 +177,28 @@ func (b *build) down(ctx context.Context) error {
 	if err := b.removeLog(ctx); err != nil {
 		return err
 	}
-	there, err := b.findFunction(ctx)
-	if errors.Is(err, errForeign) || (err == nil && !there) {
+	function, err := b.findFunction(ctx)
+	if errors.Is(err, errForeign) { // what runs under our name may run as our role
+		return nil
+	}
+	if err == nil && function {
+		err = b.deleteFunction(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	role, err := b.findRole(ctx)
+	if errors.Is(err, errForeign) || (err == nil && !role) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return b.deleteFunction(ctx)
+	return b.deleteRole(ctx)
 }
+
+// errPlaceholder is that there is nothing to upload.
+var errPlaceholder = errors.New("AWS runs what it is sent, and there is no package to send")
 
 // errForeign is a thing with our name and without our tag.
 var errForeign = fmt.Errorf("not made by coalmine (no tag %s=%s)", tagKey, Name)

@@ -1,6 +1,7 @@
 package products_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"coalmine/scenarios/emulator"
@@ -40,12 +42,18 @@ type site struct {
 	*stage.Client
 	server  *emulator.Server
 	changes atomic.Int64
-	left    atomic.Int64 // requests until the gate shuts
+	left    atomic.Int64                                  // requests until the gate shuts
+	refuse  func(http.ResponseWriter, *http.Request) bool // answers itself; nil: nothing
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	e, err := emulator.Start("127.0.0.1:0", emulator.Faults{})
+	return newSiteWith(t, emulator.Options{})
+}
+
+func newSiteWith(t *testing.T, o emulator.Options) *site {
+	t.Helper()
+	e, err := emulator.StartWith("127.0.0.1:0", emulator.Faults{}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,8 +69,17 @@ func newSite(t *testing.T) *site {
 		if s.left.Add(-1) < 0 {
 			panic(http.ErrAbortHandler)
 		}
-		if r.Method != "GET" && !strings.Contains(r.Header.Get("X-Amz-Target"), ".List") {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		// IAM and CloudWatch Logs ask by POST.
+		if r.Method != "GET" && !strings.Contains(r.Header.Get("X-Amz-Target"), ".List") && !strings.HasPrefix(string(body), "Action=Get") && !strings.HasPrefix(string(body), "Action=List") {
 			s.changes.Add(1)
+		}
+		if s.refuse != nil && s.refuse(w, r) {
+			return
 		}
 		back.ServeHTTP(w, r)
 	}))
@@ -132,7 +149,7 @@ func TestUpTwiceAndDownTwice(t *testing.T) {
 	}
 
 	removed, err := products.Down(ctx, s.Client)
-	if err != nil || len(removed) != 3 {
+	if err != nil || len(removed) != 4 {
 		t.Errorf("%q %v", removed, err)
 	}
 	empty(t, s)
@@ -154,6 +171,9 @@ func empty(t *testing.T, s *site) {
 	groups, err := cloudwatchlogs.NewFromConfig(s.AWS()).DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{})
 	if err != nil || len(groups.LogGroups) > 0 {
 		t.Errorf("%d log groups are left, %v", len(groups.LogGroups), err)
+	}
+	if _, err := iam.NewFromConfig(s.AWS()).GetRole(t.Context(), &iam.GetRoleInput{RoleName: aws.String("coalmine-products")}); err == nil {
+		t.Error("the role is left")
 	}
 }
 
