@@ -9,7 +9,7 @@ import (
 )
 
 // patience is how long all looks together may take: none is worth more of a run's time.
-const patience = 5 * time.Second
+var patience = 5 * time.Second
 
 // atOnce bounds how many requests are under way.
 const atOnce = 6
@@ -42,7 +42,7 @@ type reading[T any] struct {
 func known[T any](v T) reading[T] { return reading[T]{value: v, read: true} }
 
 func unread[T any](err error) reading[T] {
-	return reading[T]{why: err.Error(), denied: stage.IsDenied(err)}
+	return reading[T]{why: stage.Brief(err), denied: stage.IsDenied(err)}
 }
 
 // limits are of requests.

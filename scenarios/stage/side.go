@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -114,7 +115,7 @@ func (c *Client) examineSide(ctx context.Context, s *Side, source string) error 
 
 func (s *Side) unread(operation string, err error) {
 	if err != nil {
-		s.Unread = append(s.Unread, Unread{Operation: operation, Why: err.Error(), Denied: IsDenied(err)})
+		s.Unread = append(s.Unread, Unread{Operation: operation, Why: Brief(err), Denied: IsDenied(err)})
 	}
 }
 
@@ -175,4 +176,13 @@ var deniedCodes = []string{"AccessDeniedException", "AccessDenied", "Unauthorize
 // IsDenied reports whether AWS refused for want of a permission.
 func IsDenied(err error) bool {
 	return slices.ContainsFunc(deniedCodes, func(code string) bool { return hasCode(err, code) })
+}
+
+// Brief is an error without what to do about it, for those who know better.
+func Brief(err error) string {
+	var refused *RequestError
+	if errors.As(err, &refused) && refused.Remedy != "" {
+		return strings.TrimSuffix(err.Error(), ": "+refused.Remedy)
+	}
+	return err.Error()
 }

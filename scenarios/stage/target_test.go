@@ -109,7 +109,7 @@ func TestUnread(t *testing.T) {
 			continue
 		}
 		unread := target.Baseline.Unread
-		if len(unread) != 1 || unread[0].Operation != operation || !unread[0].Denied || !strings.Contains(unread[0].Why, "AccessDeniedException: no: allow lambda:"+operation) {
+		if len(unread) != 1 || unread[0].Operation != operation || !unread[0].Denied || !strings.HasSuffix(unread[0].Why, ": AccessDeniedException: no") {
 			t.Errorf("%s: %+v", operation, unread)
 		}
 	}
