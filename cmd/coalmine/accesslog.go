@@ -80,8 +80,8 @@ func (a *accessLog) ask(ctx context.Context, w world, sought analyze.Sought) (ac
 		}
 	}
 	found, err := accesslog.Read(ctx, client, q)
-	if errors.Is(err, accesslog.ErrNoGroup) {
-		err = usagef("--access-log: %w in %s", err, client.Region())
+	if errors.Is(err, accesslog.ErrNoGroup) || errors.Is(err, accesslog.ErrNoCanary) {
+		err = usagef("--access-log: %w (%s)", err, client.Region())
 	}
 	return found, err
 }

@@ -13,6 +13,56 @@ import (
 	"coalmine/scenarios/products"
 )
 
+// A story keeps ids where its scenario or the command line says so; plain load, which names no versions, gets arms by
+// their roles; and one's own header does not go with it.
+func TestRequestIDs(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}})
+	dir := t.TempDir()
+	for _, asked := range []bool{false, true} {
+		if scenario, err := (&play{requestIDs: asked}).scenario("products", nil); err != nil || scenario.Load.RequestIDs != asked {
+			t.Errorf("--request-ids=%v: %+v, %v", asked, scenario.Load, err)
+		}
+	}
+	text, err := os.ReadFile(quick(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	story := written(t, "story.yaml", strings.Replace(string(text), "load: {rate: 1000}", "load: {rate: 1000, request-ids: true}", 1))
+	told := filepath.Join(dir, "told")
+	if code, _, stderr := coalmine(t, t.Context(), s.env, "run", story, "--out", told); code != exitReject {
+		t.Fatalf("run: exit %d\n%s", code, stderr)
+	}
+	run, err := os.Open(told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer run.Close()
+	sought, err := analyze.Seek(run)
+	if err != nil || !sought.Header.Plan.RequestIDs || len(sought.IDs) == 0 || sought.Deployment == "" {
+		t.Errorf("plan %+v, %d ids, deployment %q, %v", sought.Header.Plan, len(sought.IDs), sought.Deployment, err)
+	}
+
+	s.byHand(t)(0, "lambdaAlias=staging", "create", "--percent", "50", "--override", "lambdaAlias=staging")
+	file := filepath.Join(dir, "attack")
+	load := []string{"attack", "--api", "products", "--path", "/products", "--rate", "200/s", "--duration", "500ms", "--request-ids", "--out", file}
+	if code, _, stderr := coalmine(t, t.Context(), s.env, load...); code != 0 {
+		t.Fatalf("attack: exit %d\n%s", code, stderr)
+	}
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, "report", file, "--access-log", products.LogGroup, "--format", "json")
+	var shown struct{ Arms []analyze.Arm }
+	if err := json.Unmarshal([]byte(stdout), &shown); err != nil || code != 0 {
+		t.Fatalf("report: exit %d, %v\n%s", code, err, stderr)
+	}
+	arms := shown.Arms
+	if len(arms) != 2 || arms[0].Name != "baseline" || arms[1].Name != "canary" || arms[0].Errors != 0 || arms[1].Errors != arms[1].Hits || arms[0].Hits+arms[1].Hits != 100 {
+		t.Errorf("arms %+v", arms)
+	}
+	code, _, stderr = coalmine(t, t.Context(), s.env, append(load, "-H", "X-Amzn-RequestID: mine")...)
+	if code != exitUsage || !strings.Contains(stderr, "the target has a header x-amzn-RequestId already") {
+		t.Errorf("a header of one's own: exit %d\n%s", code, stderr)
+	}
+}
+
 // The answers of a canary whose alias nobody may invoke name no version: live they are the whole stage's errors, by the
 // access log they are the canary's.
 func TestAccessLog(t *testing.T) {

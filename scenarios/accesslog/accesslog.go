@@ -50,8 +50,13 @@ type Found struct {
 	Cut       bool // there were more entries than are ever read
 }
 
-// ErrNoGroup says that there is no such log group.
-var ErrNoGroup = errors.New("there is no such log group")
+var (
+	// ErrNoGroup says that there is no such log group.
+	ErrNoGroup = errors.New("there is no such log group")
+	// ErrNoCanary says that the log tells of no canary: who is none of it would then be the baseline's, and that of a
+	// weighted alias, which leaves no trace in an access log, would be everybody.
+	ErrNoCanary = errors.New("no request of that time was a canary's: want the log of the stage that had the canary")
+)
 
 // Format is that of a stage's access log, "" where it has none.
 func Format(ctx context.Context, c *stage.Client, ref stage.Ref) (string, error) {
@@ -80,7 +85,7 @@ func Read(ctx context.Context, c *stage.Client, q Query) (Found, error) {
 		return Found{}, err
 	}
 	twin := false
-	if r.open() > 0 {
+	if r.open() {
 		switch err := r.group(ctx, q.Group+"/Canary", true); {
 		case err == nil:
 			twin = true
@@ -88,7 +93,11 @@ func Read(ctx context.Context, c *stage.Client, q Query) (Found, error) {
 			return Found{}, err
 		}
 	}
-	return r.found(twin), nil
+	found := r.found(twin)
+	if len(found.Log) > 0 && !r.canary {
+		return Found{}, fmt.Errorf("access log %s: %w", q.Group, ErrNoCanary)
+	}
+	return found, nil
 }
 
 // reading is a search under way.
@@ -99,18 +108,19 @@ type reading struct {
 	seen    map[attack.RequestID]entry
 	decided int // of seen
 	entries int
+	canary  bool // somebody's request was a canary's
 	cut     bool
 }
 
-// open are the requests of which more may be said.
-func (r *reading) open() int { return len(r.query.Sought.IDs) - r.decided }
+// open reports whether the log may say more.
+func (r *reading) open() bool { return r.decided < len(r.query.Sought.IDs) || !r.canary }
 
 func (r *reading) group(ctx context.Context, name string, canary bool) error {
 	from, to := r.query.Sought.First.Add(-slack), r.query.Sought.Last.Add(slack)
 	pages := cloudwatchlogs.NewFilterLogEventsPaginator(r.logs, &cloudwatchlogs.FilterLogEventsInput{
 		LogGroupName: &name, StartTime: aws.Int64(from.UnixMilli()), EndTime: aws.Int64(to.UnixMilli()),
 	})
-	for n := 0; pages.HasMorePages() && r.open() > 0; n++ {
+	for n := 0; pages.HasMorePages() && r.open(); n++ {
 		if n == cmp.Or(r.query.Pages, mostPages) {
 			r.cut = true
 			return nil
@@ -132,6 +142,7 @@ func (r *reading) group(ctx context.Context, name string, canary bool) error {
 
 // add takes an entry in, if it is of a request that is sought. What the twin holds is a canary's, whatever it says.
 func (r *reading) add(message string, canary bool) {
+	r.canary = r.canary || canary || r.parser.entry(message).canary == yes
 	id, ok := r.parser.id(message, r.query.Sought.IDs)
 	if !ok {
 		return

@@ -230,6 +230,26 @@ func count(status map[attack.RequestID]int, want int) (n int) {
 
 func TestReadRefused(t *testing.T) {
 	s := newSite(t)
+	_, q := s.load(0, 5)
+	s.patch("/canarySettings/percentTraffic", "0.0")
+	_, quiet := s.load(100, 5)
+	if _, err := accesslog.Read(t.Context(), s.Client, quiet); err != nil {
+		t.Errorf("canary requests of others: %v", err)
+	}
+	q.Group, q.Sought.IDs = "/quiet", quiet.Sought.IDs
+	s.patch("/accessLogSettings/destinationArn", "arn:aws:logs:us-east-1:"+s.Account()+":log-group:/quiet")
+	_, quiet = s.load(200, 5)
+	quiet.Group = "/quiet"
+	if found, err := accesslog.Read(t.Context(), s.Client, q); err != nil || len(found.Log) != 0 {
+		t.Errorf("nothing of it in the log: %+v, %v", found, err)
+	}
+	if _, err := accesslog.Read(t.Context(), s.Client, quiet); !errors.Is(err, accesslog.ErrNoCanary) {
+		t.Errorf("no canary in the log: %v", err)
+	}
+}
+
+func TestReadThrottled(t *testing.T) {
+	s := newSite(t)
 	status, q := s.load(0, 5)
 	left := 6
 	s.gate = func(w http.ResponseWriter) bool {
