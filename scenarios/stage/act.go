@@ -24,8 +24,9 @@ const (
 	verbRepoint  = "repoint"
 )
 
-// undoTime bounds an undo that no caller waits for any more.
-const undoTime = 30 * time.Second
+// undoTime bounds an undo that no caller waits for any more: some requests, each
+// of which may be throttled.
+const undoTime = 2 * time.Minute
 
 // act is one verb under way.
 type act struct {

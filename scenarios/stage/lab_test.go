@@ -25,12 +25,13 @@ import (
 // may tamper with.
 type lab struct {
 	*stage.Client
-	t       *testing.T
-	system  products.System
-	proxy   *proxy
-	backend string    // the emulator, past the proxy
-	ref     stage.Ref // prod
-	dir     string    // journals
+	t        *testing.T
+	system   products.System
+	emulator *emulator.Server
+	proxy    *proxy
+	backend  string    // the emulator, past the proxy
+	ref      stage.Ref // prod
+	dir      string    // journals
 }
 
 func newLab(t *testing.T) *lab {
@@ -41,7 +42,7 @@ func newLab(t *testing.T) *lab {
 	}
 	t.Cleanup(func() { e.Close() })
 	p := newProxy(t, e.URL())
-	l := &lab{t: t, proxy: p, backend: e.URL(), dir: memory(t)}
+	l := &lab{t: t, emulator: e, proxy: p, backend: e.URL(), dir: memory(t)}
 	l.Client = connect(t, p.URL)
 	system, _, err := products.Up(t.Context(), l.Client)
 	if err != nil {

@@ -3,13 +3,69 @@ package stage_test
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"coalmine/scenarios/emulator"
 	"coalmine/scenarios/products"
 	"coalmine/scenarios/stage"
 )
+
+// What AWS repeats of a request that it does not believe reaches neither the journal nor the error.
+func TestNoTokenInTheJournal(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	j := l.journal()
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != "PATCH" {
+			return false
+		}
+		awsError(w, 403, "SignatureDoesNotMatch", "It does not match. The Canonical String for this request should have been 'PATCH "+r.Header.Get("Authorization")+" x-amz-security-token:SECRET'")
+		return true
+	})
+	_, err := l.CreateCanary(t.Context(), j, l.ref, 50, overrides)
+	data, _ := os.ReadFile(j.Path())
+	if err == nil || !strings.Contains(string(data), "SignatureDoesNotMatch: It does not match") {
+		t.Fatalf("%v, journal %s", err, data)
+	}
+	for _, text := range []string{err.Error(), string(data)} {
+		if strings.Contains(text, "SECRET") || strings.Contains(text, "Signature=") {
+			t.Errorf("a token in %s", text)
+		}
+	}
+}
+
+// With AWS's quotas in force a story takes longer, and comes to its end.
+func TestQuotasAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	if err := l.emulator.SetFaults(emulator.Faults{Control: emulator.Control{Quotas: true}}); err != nil {
+		t.Fatal(err)
+	}
+	var throttled atomic.Int64
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		answer := httptest.NewRecorder()
+		l.proxy.next.ServeHTTP(answer, r)
+		if answer.Code == 429 {
+			throttled.Add(1)
+		}
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		w.Write(answer.Body.Bytes())
+		return true
+	})
+	if err := verbs(creating, deploying, deploying)(t.Context(), l.Client, l.journal(), l.ref); err != nil {
+		t.Error(err)
+	}
+	if throttled.Load() == 0 {
+		t.Error("no quota was in the way")
+	}
+}
 
 // Every error of AWS's reaches a person as operation, resource, code and message, and what to do; in one line.
 func TestRemedies(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
+	"coalmine/scenarios/emulator"
 	"coalmine/scenarios/products"
 	"coalmine/scenarios/stage"
 )
@@ -128,6 +130,36 @@ func TestRepointAwaitsProvisionedConcurrency(t *testing.T) {
 		t.Errorf("asked %d times, want 3", asked.Load())
 	}
 	l.leads("prod", "version 2")
+}
+
+// The same with the emulator's own provisioned concurrency, which an alias that is moved has to get ready again.
+func TestRepointOfAProvisionedAlias(t *testing.T) {
+	t.Parallel()
+	l, j, judged, _ := promoted(t)
+	ctx := t.Context()
+	status := func() lambdatypes.ProvisionedConcurrencyStatusEnum {
+		out, err := l.Lambda().GetProvisionedConcurrencyConfig(ctx, &lambda.GetProvisionedConcurrencyConfigInput{FunctionName: aws.String(products.Function), Qualifier: aws.String("prod")})
+		if err != nil {
+			t.Error(err)
+			return ""
+		}
+		return out.Status
+	}
+	if err := l.emulator.SetFaults(emulator.Faults{Lambda: emulator.Lambda{ProvisionTime: 300 * time.Millisecond}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Lambda().PutProvisionedConcurrencyConfig(ctx, &lambda.PutProvisionedConcurrencyConfigInput{
+		FunctionName: aws.String(products.Function), Qualifier: aws.String("prod"), ProvisionedConcurrentExecutions: aws.Int32(1),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var patched lambdatypes.ProvisionedConcurrencyStatusEnum
+	l.proxy.with(onPatch(func() { patched = status() }))
+	judged.Aliases[0] = l.alias("prod")
+	l.must(l.Repoint(ctx, j, l.ref, judged))
+	if patched != "READY" {
+		t.Errorf("%q when the stage went there", patched)
+	}
 }
 
 func TestRepointRefusals(t *testing.T) {
