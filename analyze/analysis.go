@@ -12,16 +12,20 @@ const (
 	Inconclusive Verdict = iota
 	Promote
 	Reject
+	Verified // of a run that asks who answers, and compares nothing: one version alone, and within its bounds
+	Refuted  // or not
 )
 
-func (v Verdict) String() string { return [...]string{"INCONCLUSIVE", "PROMOTE", "REJECT"}[v] }
+func (v Verdict) String() string {
+	return [...]string{"INCONCLUSIVE", "PROMOTE", "REJECT", "VERIFIED", "REFUTED"}[v]
+}
 
-// MarshalText writes PROMOTE, REJECT or INCONCLUSIVE.
+// MarshalText writes PROMOTE, REJECT, VERIFIED, REFUTED or INCONCLUSIVE.
 func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
 func (v *Verdict) UnmarshalText(text []byte) error {
-	for _, known := range []Verdict{Inconclusive, Promote, Reject} {
+	for _, known := range []Verdict{Inconclusive, Promote, Reject, Verified, Refuted} {
 		if known.String() == string(text) {
 			*v = known
 			return nil

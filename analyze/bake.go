@@ -178,21 +178,11 @@ func (b *bake) doubts() []doubt {
 		return found
 	}
 	found = append(found, b.all.misunderstood(b.policy.Validity)...)
-	if anonymous, named := b.refused(); Percentage(float64(anonymous)/float64(b.all.hits)) > b.policy.Validity.Unrecognised && named == 0 {
+	// The canary's own, which name it, are its errors.
+	if anonymous := b.all.refusals(); Percentage(float64(anonymous)/float64(b.all.hits)) > b.policy.Validity.Unrecognised {
 		found = append(found, b.all.refusing())
 	}
 	return append(found, b.all.generator(b.policy.Validity)...)
-}
-
-// refused counts answers 401 and 403: those that name no version stand before the canary, its own are its errors.
-func (b *bake) refused() (anonymous, named uint64) {
-	for _, t := range b.all.Unattributed {
-		anonymous += t.Errors[attack.Unauthorized] + t.Errors[attack.Forbidden]
-	}
-	for _, t := range b.all.Arms {
-		named += t.Errors[attack.Unauthorized] + t.Errors[attack.Forbidden]
-	}
-	return anonymous, named
 }
 
 func (b *bake) reject(now time.Duration, culprit, why, strength string) bool {

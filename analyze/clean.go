@@ -36,6 +36,7 @@ type clean struct {
 	current struct{ k, n uint64 } // of this run: k without a version, n in all
 	since   int64                 // the window this run begins with
 	outcome Outcome
+	proof   bool // of a failure: an answer that may not be, and no bound
 	why     string
 	breaker breaker
 	tripped string // why the breaker stopped the load
@@ -111,7 +112,7 @@ func (c *clean) count(a attack.Answers, due, now int64) bool {
 	names, n := foreignVersions(a.Arms, c.expect)
 	others, foreign := foreignVersions(a.Arms, c.expect, c.absent)
 	if foreign > 0 && !c.any {
-		c.outcome = Fail
+		c.outcome, c.proof = Fail, true
 		c.why = sentence("%s came from version %s; only version %s may answer here.", plural(foreign, "answer", "answers"), strings.Join(others, ", "), c.expect)
 		return false
 	}
@@ -119,7 +120,7 @@ func (c *clean) count(a attack.Answers, due, now int64) bool {
 	end := time.Duration(due+1) * attack.WindowLength
 	switch {
 	case n > 0 && end > c.until:
-		c.outcome = Fail
+		c.outcome, c.proof = Fail, true
 		c.why = sentence("version %s still answers %s after the change; only version %s may.", strings.Join(names, ", "), Short(end-c.from), c.expect)
 		return false
 	case due < c.since:

@@ -54,6 +54,12 @@ func NewJudge(h Header) (*Judge, error) {
 	}
 	j.policy = *h.Policy
 	j.levels = sequential.Levels{Alpha: j.policy.Alpha, Beta: j.policy.Beta, Budget: max(h.Budget, 1)}
+	if h.Target.Alone() {
+		if h.Target.Canary == "" || h.Target.Canary == h.Target.Baseline {
+			return nil, fmt.Errorf("expected %q, absent %q: want a version, and another or none", h.Target.Canary, h.Target.Baseline)
+		}
+		return j, j.policy.validateAlone()
+	}
 	if err := j.policy.Validate(h.Target.Share()); err != nil {
 		return nil, err
 	}
@@ -94,7 +100,7 @@ func (j *Judge) Note(e Event) {
 			i.jumps = append(i.jumps, e.Detail["by"])
 		}
 	case RequestsSpent:
-		if !strings.HasPrefix(e.Phase, After) { // there the verdict is given
+		if !strings.HasPrefix(e.Phase, After) || j.header.Target.Alone() { // else the verdict is given there
 			j.spent = e.Detail["limit"]
 		}
 	case PromoteEnd, RollbackEnd:
@@ -276,6 +282,8 @@ var outcomeOf = map[Verdict]Outcome{Promote: Pass, Reject: Fail}
 // Verdict is the release's. It is Inconclusive until the evidence says otherwise.
 func (j *Judge) Verdict() Verdict {
 	switch {
+	case j.header.Target.Alone():
+		return j.verified().Verdict
 	case j.during == nil:
 		return Inconclusive
 	case j.during.conclusion.Verdict != Promote || j.header.Plan.Bake == 0:
@@ -351,7 +359,9 @@ func (j *Judge) Look() Look {
 // Conclude is the verdict with its reasons, as things stand.
 func (j *Judge) Conclude() Conclusion {
 	c := Conclusion{Sentence: "INCONCLUSIVE: no canary was judged."}
-	if j.during != nil {
+	if j.header.Policy != nil && j.header.Target.Alone() {
+		c = j.verified()
+	} else if j.during != nil {
 		c = j.during.conclusion
 		if !j.during.done {
 			c.Sentence = "INCONCLUSIVE: the run ended before a verdict."

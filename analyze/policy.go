@@ -123,6 +123,20 @@ func (p Policy) Validate(share float64) error {
 	if err := unit("beta", p.Beta); err != nil {
 		return err
 	}
+	if err := p.validateSplit(share); err != nil {
+		return err
+	}
+	return p.validateBounds()
+}
+
+// validateAlone is Validate where nothing is split and nothing compared.
+func (p Policy) validateAlone() error {
+	p = p.Complete(0.5)
+	p.MinDuration = min(p.MinDuration, p.MaxDuration) // it delays a promote only
+	return p.Validate(0.5)
+}
+
+func (p Policy) validateSplit(share float64) error {
 	if !(share > 0 && share < 1) {
 		return fmt.Errorf("percent: a split can be judged between 0 and 100 exclusive, got %s", trimZeros(share*100))
 	}
@@ -133,6 +147,12 @@ func (p Policy) Validate(share float64) error {
 	case !(low > 0 && high < 100):
 		return fmt.Errorf("policy: split.margin: %v points around %s %% reach %s to %s %%; want a margin that stays between 0 and 100",
 			p.Split.Margin, trimZeros(share*100), trimZeros(low), trimZeros(high))
+	}
+	return nil
+}
+
+func (p Policy) validateBounds() error {
+	switch {
 	case !(p.Errors.Max > 0 && p.Errors.Max < 1):
 		return fmt.Errorf("policy: errors.max: want more than 0%% and less than 100%%, got %s", p.Errors.Max)
 	case !(p.Errors.Margin > 0 && p.Errors.Margin < 100):

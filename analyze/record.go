@@ -45,6 +45,9 @@ type Target struct {
 	Covers   string  `json:"covers,omitempty"` // how much of the API: "1 of 23 methods (GET /products)"
 }
 
+// Alone reports that one version is to answer everything: who answers is asked, and nothing compared.
+func (t Target) Alone() bool { return t.Percent == 100 }
+
 // Share is the configured share of the canary, 0 to 1.
 func (t Target) Share() float64 { return t.Percent / 100 }
 

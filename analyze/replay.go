@@ -136,7 +136,7 @@ func (c *copier) copy(line []byte, r Record, same bool) {
 
 // under is the header with another policy.
 func under(h Header, policy func(Header) (Policy, error)) (Header, error) {
-	if h.Target.Baseline == "" || h.Target.Canary == "" {
+	if h.Target.Canary == "" || h.Target.Baseline == "" && !h.Target.Alone() {
 		return h, fmt.Errorf("recorded by coalmine %s: it names no baseline and no canary, so no policy can judge it", h.Command)
 	}
 	p, err := policy(h)

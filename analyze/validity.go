@@ -79,6 +79,14 @@ func (t *totals) misunderstood(v ValidityPolicy) (found []doubt) {
 	return found
 }
 
+// refusals are the answers 401 and 403 that name no version.
+func (t *totals) refusals() (k uint64) {
+	for _, tally := range t.Unattributed {
+		k += tally.Errors[attack.Unauthorized] + tally.Errors[attack.Forbidden]
+	}
+	return k
+}
+
 func (t *totals) refusing() doubt {
 	k := classCount(t.Answers, attack.Unauthorized, attack.Forbidden)
 	return doubt{true, sentence("the stage refuses us: %s of %s answers are 401 or 403 (credentials, API key, WAF)", Count(k), Count(t.hits))}

@@ -105,6 +105,46 @@ func LearnMixed(answers []Probed, baseline, canary string) (Learned, error) {
 	return Learned{}, indistinct(fmt.Sprintf("no header, JSON value or text in %d answers names version %s or %s", len(telling), baseline, canary), telling[0])
 }
 
+// LearnAlone looks for what names the version in answers that should all be one's: a place called like something that
+// names a release, for a number that stays the same is easily found elsewhere. Where several hold a version's name, one
+// that holds the absent version's is believed; absent may be empty.
+func LearnAlone(answers []Probed, expect, absent string) (Learned, error) {
+	telling := tellingAnswers(answers)
+	if len(telling) == 0 {
+		return Learned{}, fmt.Errorf("tell whether version %s answers: nothing answered", expect)
+	}
+	var found *place
+	for _, at := range placesIn(telling).ofNames() {
+		if !at.hint {
+			continue
+		}
+		expected, others := false, false
+		whole := true
+		for _, a := range telling {
+			value := string(at.find(a.answer()))
+			whole = whole && nameable([]byte(value)) && value != ""
+			expected = expected || value == expect
+			others = others || absent != "" && value == absent
+		}
+		if whole && others {
+			found = &at
+			break
+		}
+		if whole && expected && found == nil {
+			found = &at
+		}
+	}
+	if found == nil {
+		return Learned{}, indistinct(fmt.Sprintf("no header, JSON value or text that is called like a version names version %s in %d answers: want --classify, if there is another place",
+			expect, len(telling)), telling[0])
+	}
+	values := map[string]string{expect: expect}
+	if absent != "" {
+		values[absent] = absent
+	}
+	return found.learned(values), nil
+}
+
 // tellingAnswers are the successes, or whatever has answered if there is none.
 func tellingAnswers(all []Probed) []Probed {
 	var good []Probed

@@ -256,3 +256,32 @@ func TestRedactedHidesOurOwn(t *testing.T) {
 		}
 	}
 }
+
+// Of one version alone: only a place that is called like a version counts, and one that names the absent version wins.
+func TestLearnAlone(t *testing.T) {
+	answer := func(header, body string) Probed {
+		h := http.Header{}
+		if name, value, ok := strings.Cut(header, ": "); ok {
+			h.Set(name, value)
+		}
+		return Probed{Status: 200, Header: h, Body: []byte(body)}
+	}
+	for _, tc := range []struct {
+		name    string
+		answers []Probed
+		absent  string
+		rule    string // "": none
+	}{
+		{"header", []Probed{answer("X-Lambda-Version: 2", "{}"), answer("X-Lambda-Version: 2", "{}")}, "", "header:X-Lambda-Version"},
+		{"a number that happens to be", []Probed{answer("X-Shard: 2", `{"count": 2}`), answer("X-Shard: 2", `{"count": 2}`)}, "", ""},
+		{"the absent one", []Probed{answer("X-Lambda-Version: 1", `{"api_version": 2}`), answer("X-Lambda-Version: 1", `{"api_version": 2}`)}, "1", "header:X-Lambda-Version"},
+		{"both, by JSON", []Probed{answer("", `{"version": "1"}`), answer("", `{"version": "2"}`)}, "1", "json:/version"},
+		{"another alone", []Probed{answer("X-Lambda-Version: 7", "{}"), answer("X-Lambda-Version: 7", "{}")}, "1", ""},
+		{"no answer", nil, "", ""},
+	} {
+		got, err := LearnAlone(tc.answers, "2", tc.absent)
+		if got.Rule != tc.rule || (err == nil) != (tc.rule != "") {
+			t.Errorf("%s: %q, %v; want %q", tc.name, got.Rule, err, tc.rule)
+		}
+	}
+}

@@ -71,6 +71,9 @@ func Line(a analyze.Analysis) string {
 	if a.Header.Policy == nil {
 		return visible(fmt.Sprintf("coalmine: %s, %s%s", answers(a), elapsed(a), ended(a)))
 	}
+	if t.Alone() {
+		return visible(verified(a) + ended(a))
+	}
 	line := fmt.Sprintf("coalmine: %s %s over %s, %s requests, %s", c.Verdict, name(t.Canary), name(t.Baseline), analyze.Count(c.Requests), elapsed(a))
 	culprit := checkNamed(a, c.Culprit)
 	switch {
@@ -83,6 +86,7 @@ func Line(a analyze.Analysis) string {
 	case culprit != nil:
 		line += ", undecided " + short(*culprit)
 	}
+	line += spent(a)
 	if a.Action != "none" {
 		line += ", " + a.Action
 		if a.After != analyze.Undecided {
@@ -90,6 +94,27 @@ func Line(a analyze.Analysis) string {
 		}
 	}
 	return visible(line + ended(a))
+}
+
+// verified is the line of a run that asks who answers.
+func verified(a analyze.Analysis) string {
+	c, t := a.Conclusion, a.Header.Target
+	line := fmt.Sprintf("coalmine: %s %s alone, %s requests, %s", c.Verdict, name(t.Canary), analyze.Count(c.Requests), elapsed(a))
+	if c.Verdict != analyze.Verified {
+		_, why, _ := strings.Cut(c.Sentence, ": ")
+		line += ": " + strings.TrimSuffix(why, ".")
+	}
+	return line
+}
+
+// spent is the limit on requests that the run stopped at, "" if it did not.
+func spent(a analyze.Analysis) string {
+	for _, e := range a.Events {
+		if e.Name == analyze.RequestsSpent && a.Conclusion.Verdict == analyze.Inconclusive && len(a.Conclusion.Void) == 0 {
+			return ", stopped at the limit of " + e.Detail["limit"] + " requests"
+		}
+	}
+	return ""
 }
 
 // ended is how the run ended, if not as it should.

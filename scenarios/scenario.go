@@ -98,7 +98,7 @@ func (e *Expected) UnmarshalText(text []byte) error {
 	*e = nil
 	for _, name := range strings.Split(string(text), " or ") {
 		var v analyze.Verdict
-		if err := v.UnmarshalText([]byte(strings.ToUpper(strings.TrimSpace(name)))); err != nil {
+		if err := v.UnmarshalText([]byte(strings.ToUpper(strings.TrimSpace(name)))); err != nil || v > analyze.Reject {
 			return fmt.Errorf("want promote, reject or inconclusive, or some of them joined by \"or\", got %q", text)
 		}
 		*e = append(*e, v)

@@ -23,6 +23,7 @@ type Story struct {
 	Create   *Canary  // nil: the canary is live already
 	Act      Act
 	Bake     time.Duration     // the canary at 100 %, judged, before it is promoted; 0: none
+	Alone    bool              // only asks whether the plan's canary version answers alone; nothing is changed
 	Then     Then              // after a promote that traffic confirmed; "": Leave
 	Look     time.Duration     // how often the stage is read during the load; 0: every 2 s
 	Say      func(line string) // what is done to the stage, for a person
@@ -70,6 +71,11 @@ func (s *Story) Tell(ctx context.Context) (analyze.Analysis, error) {
 }
 
 func (s *Story) tell(ctx context.Context) error {
+	if s.Alone {
+		s.after(ctx, analyze.After, s.Plan.Canary, s.Plan.Baseline)
+		s.Recorder.Conclude()
+		return nil
+	}
 	s.before(ctx)
 	if !s.fit() {
 		return nil

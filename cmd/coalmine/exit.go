@@ -27,10 +27,10 @@ var exitCodes = []struct {
 	code    int
 	meaning string
 }{
-	{exitPromote, "PROMOTE: every check passed on enough evidence, and what was asked was done"},
+	{exitPromote, "PROMOTE: every check passed on enough evidence, and what was asked was done; VERIFIED"},
 	{exitBroken, "the tool or its surroundings broke"},
 	{exitUsage, "usage, configuration or preflight: nothing was sent but a probe of at most 50 requests a stage"},
-	{exitReject, "REJECT: at least one check failed"},
+	{exitReject, "REJECT: at least one check failed; REFUTED"},
 	{exitInconclusive, "INCONCLUSIVE: not enough evidence by the deadline"},
 	{exitVoid, "INCONCLUSIVE: the measurement is void, or the baseline out of bounds"},
 	{exitAfter, "promoted, and the after phase did not confirm it"},
@@ -103,9 +103,9 @@ func verdictCode(a analyze.Analysis) int {
 
 func conclusionCode(c analyze.Conclusion) int {
 	switch {
-	case c.Verdict == analyze.Promote:
+	case c.Verdict == analyze.Promote, c.Verdict == analyze.Verified:
 		return exitPromote
-	case c.Verdict == analyze.Reject:
+	case c.Verdict == analyze.Reject, c.Verdict == analyze.Refuted:
 		return exitReject
 	case len(c.Void) > 0:
 		return exitVoid

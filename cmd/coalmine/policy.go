@@ -23,6 +23,18 @@ type policyFlags struct {
 	warmUp                   int
 }
 
+// alone are the flags of a run that compares nothing.
+func (p *policyFlags) alone(f *pflag.FlagSet) {
+	p.set = f
+	f.StringVar(&p.file, "policy", "", "policy file, YAML")
+	f.Float64Var(&p.alpha, "alpha", 0.01, "probability of a wrong VERIFIED")
+	f.Float64Var(&p.beta, "beta", 0.05, "probability of a wrong REFUTED")
+	f.StringVar(&p.errorMax, "errors-max", "1%", "errors of the version")
+	f.StringArrayVar(&p.latencyMax, "latency-max", nil, "`BOUND` like p99=250ms, repeatable (default none)")
+	f.DurationVar(&p.settle, "settle", 0, "until then the absent version may answer (default 10s on loopback, 2m elsewhere)")
+	f.DurationVar(&p.maximum, "max-duration", 0, "then INCONCLUSIVE (default 1m on loopback, 15m elsewhere)")
+}
+
 func (p *policyFlags) flags(f *pflag.FlagSet) {
 	p.set = f
 	f.StringVar(&p.file, "policy", "", "policy file, YAML")
