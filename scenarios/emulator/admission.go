@@ -27,7 +27,7 @@ type subject struct {
 	pattern  string // of controlOperations, for the quotas; "" for services without any
 }
 
-// callerARN is who every request is from, whatever key signed it.
+// callerARN is the user that every request is from, unless Control names a role.
 const callerARN = "arn:aws:iam::" + account + ":user/emulator"
 
 func newAdmission(c Control, last *conditions, begun time.Duration) *admission {
@@ -85,7 +85,7 @@ func (a *admission) admit(w http.ResponseWriter, r *http.Request, of subject) er
 		return err
 	}
 	if a.denies(of.action) {
-		return denied(of)
+		return denied(a.caller(), of)
 	}
 	if of.changesGateway() && a.conflicts.Load() > 0 && a.conflicts.Add(-1) >= 0 {
 		return conflict("Unable to complete operation due to concurrent modification. Please try again later.")
@@ -110,9 +110,9 @@ func (a *admission) denies(action string) bool {
 	return false
 }
 
-func denied(of subject) error {
+func denied(caller string, of subject) error {
 	text := fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
-		callerARN, of.action, of.resource, of.action)
+		caller, of.action, of.resource, of.action)
 	return &refusal{status: http.StatusForbidden, code: "AccessDeniedException", body: struct{ Message string }{text}}
 }
 

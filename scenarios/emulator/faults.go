@@ -20,6 +20,7 @@ type Faults struct {
 	Control     Control            `yaml:"control"`
 	Logs        Logs               `yaml:"logs"`
 	Lambda      Lambda             `yaml:"lambda"`
+	CodeDeploy  []Deployment       `yaml:"codedeploy"` // that there are, or were
 }
 
 // Version says how one function version misbehaves. Errors, crashes and hangs exclude each other.
@@ -54,6 +55,7 @@ type Control struct {
 	Expired     bool          `yaml:"expired"`      // the same, at once
 	ClockSkew   time.Duration `yaml:"clock-skew"`   // how far AWS's clock is ahead, negative: behind; a request whose X-Amz-Date is more than 5 min off gets 403 InvalidSignatureException
 	Conflicts   int           `yaml:"conflicts"`    // the next so many changes to API Gateway, counted from when the faults were set, answer the 409 of a concurrent modification
+	Role        string        `yaml:"role"`         // whose session the caller is, such as ci; "": the caller is a user
 	AWSTags     bool          `yaml:"aws-tags"`     // tags that begin with aws: may be made by anybody, as CloudFormation makes them; they are refused otherwise
 }
 
@@ -71,6 +73,30 @@ func (l Lambda) validate() error {
 	}
 	if l.ProvisionTime < 0 {
 		return fmt.Errorf("provision-time: %v is negative", l.ProvisionTime)
+	}
+	return nil
+}
+
+// Deployment is one of CodeDeploy's that moves a Lambda alias. Nothing moves it here: it is said to be under way, or done.
+type Deployment struct {
+	Function string        `yaml:"function"`
+	Alias    string        `yaml:"alias"`
+	Status   string        `yaml:"status"` // Created, Queued, InProgress, Baking, Succeeded, Failed, Stopped or Ready
+	Age      time.Duration `yaml:"age"`    // of the deployment, when the faults are set
+}
+
+func (d Deployment) validate() error {
+	if !isName(d.Function) {
+		return fmt.Errorf("function: %q is no function's name, such as getProducts", d.Function)
+	}
+	if !isName(d.Alias) {
+		return fmt.Errorf("alias: %q is no alias, such as prod", d.Alias)
+	}
+	if !slices.Contains(deployStatuses, d.Status) {
+		return fmt.Errorf("status: %q is none of %s", d.Status, strings.Join(deployStatuses, ", "))
+	}
+	if d.Age < 0 {
+		return fmt.Errorf("age: %v is negative", d.Age)
 	}
 	return nil
 }
@@ -175,6 +201,11 @@ func (f Faults) Validate() error {
 	if err := f.Lambda.validate(); err != nil {
 		return fmt.Errorf("lambda.%w", err)
 	}
+	for i, d := range f.CodeDeploy {
+		if err := d.validate(); err != nil {
+			return fmt.Errorf("codedeploy[%d].%w", i, err)
+		}
+	}
 	if f.Logs.Delay < 0 {
 		return fmt.Errorf("logs.delay: %v is negative", f.Logs.Delay)
 	}
@@ -257,6 +288,9 @@ func (c Control) validate() error {
 		if service, name, found := strings.Cut(action, ":"); action != "*" && (!found || service == "" || name == "") {
 			return fmt.Errorf("deny[%d]: %q is no IAM action, such as apigateway:PATCH or lambda:*", i, action)
 		}
+	}
+	if c.Role != "" && !isName(c.Role) {
+		return fmt.Errorf("role: %q is no role's name, such as ci", c.Role)
 	}
 	if c.ExpireAfter < 0 {
 		return fmt.Errorf("expire-after: %v is negative", c.ExpireAfter)

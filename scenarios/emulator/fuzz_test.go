@@ -1,12 +1,17 @@
 package emulator
 
 import (
+	"bytes"
 	"encoding/json"
+	"encoding/xml"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/aws/smithy-go/encoding/cbor"
 )
 
 // FuzzPatch: whatever is sent, a stage stays one that can be served, a refusal changes nothing, and what PATCH answers is what GET reads.
@@ -143,6 +148,75 @@ func FuzzTemplate(f *testing.F) {
 		logFormat(text).append(nil, x)
 		newTemplate(text, "", responseVariable).append(nil, x)
 		headerTemplate(text)
+	})
+}
+
+// FuzzQuery: whatever form is sent, the answer is XML.
+func FuzzQuery(f *testing.F) {
+	f.Add("Action=GetCallerIdentity&Version=2011-06-15")
+	f.Add("Action=SimulatePrincipalPolicy&PolicySourceArn=" + callerARN + "&ActionNames.member.1=lambda:GetAlias&ResourceArns.member.1=a&ResourceArns.member.2=b&MaxItems=1")
+	f.Add("Action=SimulatePrincipalPolicy&PolicySourceArn=" + callerARN + "&ActionNames.member.1=\x00&Marker=MQ")
+	f.Add("Action=<a>&Version=%zz")
+	s := start(f, Faults{Control: Control{Deny: []string{"lambda:*"}}})
+	f.Fuzz(func(t *testing.T, form string) {
+		w := httptest.NewRecorder()
+		s.server.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader(form)))
+		d := xml.NewDecoder(w.Body)
+		elements := 0
+		for {
+			token, err := d.Token()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%q: %v", form, err)
+			}
+			if _, isElement := token.(xml.StartElement); isElement {
+				elements++
+			}
+		}
+		if w.Code != 200 && w.Code != 400 && w.Code != 404 || elements < 3 {
+			t.Fatalf("%q: %d with %d elements", form, w.Code, elements)
+		}
+	})
+}
+
+// FuzzMetrics: whatever is sent as CBOR, it is answered in CBOR.
+func FuzzMetrics(f *testing.F) {
+	query := cbor.Map{"Id": cbor.String("m"), "MetricStat": cbor.Map{"Period": cbor.Uint(60), "Stat": cbor.String("Sum"), "Metric": cbor.Map{
+		"Namespace": cbor.String("AWS/ApiGateway"), "MetricName": cbor.String("Count"), "Dimensions": cbor.List{cbor.Map{"Name": cbor.String("ApiName"), "Value": cbor.String("products")}}}}}
+	for _, end := range []cbor.Value{cbor.Float64(4e9), cbor.Uint(0), cbor.String("x"), &cbor.Tag{ID: 1, Value: cbor.Float64(4e9)}} {
+		f.Add(cbor.Encode(cbor.Map{"StartTime": cbor.Uint(0), "EndTime": end, "MetricDataQueries": cbor.List{query}}))
+	}
+	s := startStack(f, Faults{})
+	s.get("prod", "/products")
+	f.Fuzz(func(t *testing.T, body []byte) {
+		w := httptest.NewRecorder()
+		s.server.ServeHTTP(w, httptest.NewRequest("POST", "/service/GraniteServiceVersion20100801/operation/GetMetricData", bytes.NewReader(body)))
+		if v, err := cbor.Decode(w.Body.Bytes()); err != nil || w.Code != 200 && w.Code != 400 {
+			t.Fatalf("%d %v: %v", w.Code, v, err)
+		}
+	})
+}
+
+// FuzzTarget: whatever JSON is sent to whatever operation without a path, it is answered in JSON.
+func FuzzTarget(f *testing.F) {
+	for target := range targetOperations {
+		f.Add(target, `{"logGroupName":"g","deploymentIds":["d"],"deploymentId":"d","targetIds":["x"],"logStreamName":"s","limit":1,"nextToken":"Zi8x"}`)
+	}
+	f.Add("Logs_20140328.Nothing", "")
+	s := start(f, Faults{CodeDeploy: []Deployment{{Function: "f", Alias: "a", Status: "Created"}}})
+	f.Fuzz(func(t *testing.T, target, body string) {
+		if target == "" || strings.ContainsAny(target, "\r\n\x00") {
+			t.Skip()
+		}
+		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+		r.Header.Set("X-Amz-Target", target)
+		w := httptest.NewRecorder()
+		s.server.ServeHTTP(w, r)
+		if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) || w.Code != 200 && w.Code != 400 {
+			t.Fatalf("%s %q: %d %s", target, body, w.Code, w.Body)
+		}
 	})
 }
 

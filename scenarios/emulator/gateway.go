@@ -179,6 +179,7 @@ func (p *plane) handle(x *exchange, w http.ResponseWriter, r *http.Request, to t
 	}
 	a, canary := serving.pick(x.faults, x.draw)
 	x.arm, x.canary, x.log = a, canary, serving.log
+	h.count(x)
 	if t := x.faults.throttle; t != nil && !t.allow(elapsed()) {
 		return throttled, nil
 	}

@@ -14,6 +14,8 @@ const hostCount = 8
 type hosts struct {
 	releases atomic.Pointer[[]rollout] // newest first; the last one has reached every host
 	cache    atomic.Pointer[cache]
+
+	requests, canaries minutes // how many there were; canaries are among the requests
 }
 
 // rollout is one release on its way; at is when each host has it.
@@ -68,4 +70,12 @@ func (h *hosts) serving(host int) *release {
 		}
 	}
 	return list[len(list)-1].release
+}
+
+func (h *hosts) count(x *exchange) {
+	minute := x.begun.Unix() / 60
+	h.requests.count(minute)
+	if x.canary {
+		h.canaries.count(minute)
+	}
 }

@@ -146,6 +146,7 @@ func operations(s *Server) *http.ServeMux {
 	mux.Handle("POST /2015-03-31/functions/{function}/invocations", s.unlocked((*control).invoke))
 	mux.Handle(testInvoke, s.unlocked((*control).testInvokeMethod))
 	mux.HandleFunc("POST /{$}", s.rpc)
+	mux.HandleFunc("POST "+metricPath, s.metrics)
 	mux.HandleFunc("/", unknownOperation)
 	for _, tags := range []string{"/tags", "/2017-03-31/tags"} { // the mux would redirect them to the same with a slash
 		mux.HandleFunc(tags, unknownOperation)

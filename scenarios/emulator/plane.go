@@ -31,6 +31,7 @@ type conditions struct {
 	throttle  *bucket // nil: no limit
 	account   *bucket // of all APIs together
 	denied    map[string]bool
+	moves     []move // CodeDeploy's
 	admission *admission
 }
 
@@ -55,7 +56,7 @@ func elapsed() time.Duration { return time.Since(clock) }
 
 func (p *plane) set(f Faults) {
 	f.Versions = maps.Clone(f.Versions)
-	next := &conditions{Faults: f, denied: map[string]bool{}}
+	next := &conditions{Faults: f, denied: map[string]bool{}, moves: newMoves(f.CodeDeploy, time.Now())}
 	if percent := f.Gateway.Percent; percent != nil {
 		v := *percent
 		next.Gateway.Percent = &v

@@ -1,8 +1,6 @@
 package emulator
 
 import (
-	"encoding/xml"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -14,7 +12,6 @@ import (
 
 // iamRole is a role: kept and reported. Functions name one, and nothing is held against it.
 type iamRole struct {
-	XMLName     xml.Name  `xml:"Role"`
 	Path        string    `xml:"Path"`
 	Name        string    `xml:"RoleName"`
 	ID          string    `xml:"RoleId"`
@@ -28,14 +25,13 @@ type iamRole struct {
 	attached map[string]bool // policy ARNs
 }
 
+type roleResult struct{ Role *iamRole }
+
 type roleTag struct{ Key, Value string }
 
 type attachedPolicy struct{ PolicyName, PolicyArn string }
 
-// roleOperation answers with what goes into the action's Result element: nil for none.
-type roleOperation func(*control, url.Values) (any, error)
-
-var roleOperations = map[string]roleOperation{
+var roleOperations = map[string]queryOperation{
 	"CreateRole":               (*control).createRole,
 	"GetRole":                  (*control).getRole,
 	"DeleteRole":               (*control).deleteRole,
@@ -66,7 +62,7 @@ func (c *control) createRole(form url.Values) (any, error) {
 		r.Tags = append(r.Tags, roleTag{form.Get(at + ".Key"), form.Get(at + ".Value")})
 	}
 	c.roles[name] = r
-	return r, nil
+	return roleResult{r}, nil
 }
 
 func (c *control) role(form url.Values) (*iamRole, error) {
@@ -76,7 +72,10 @@ func (c *control) role(form url.Values) (*iamRole, error) {
 	return nil, refuse(http.StatusNotFound, "NoSuchEntity", "The role with name %s cannot be found.", form.Get("RoleName"))
 }
 
-func (c *control) getRole(form url.Values) (any, error) { return c.role(form) }
+func (c *control) getRole(form url.Values) (any, error) {
+	r, err := c.role(form)
+	return roleResult{r}, err
+}
 
 func (c *control) deleteRole(form url.Values) (any, error) {
 	r, err := c.role(form)
@@ -115,32 +114,11 @@ func (c *control) listAttachedRolePolicies(form url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := struct {
-		XMLName  xml.Name         `xml:"AttachedPolicies"`
-		Policies []attachedPolicy `xml:"member"`
-	}{}
+	var out struct {
+		Policies []attachedPolicy `xml:"AttachedPolicies>member"`
+	}
 	for _, arn := range slices.Sorted(maps.Keys(r.attached)) {
 		out.Policies = append(out.Policies, attachedPolicy{arn[strings.LastIndexByte(arn, '/')+1:], arn})
 	}
 	return out, nil
-}
-
-// roleAnswer is an IAM action's answer in its envelope.
-func (c *control) roleAnswer(action string, form url.Values, requestID string) (string, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	result, err := roleOperations[action](c, form)
-	if err != nil {
-		return "", err
-	}
-	inside := ""
-	if result != nil {
-		text, err := xml.Marshal(result)
-		if err != nil {
-			return "", err
-		}
-		inside = fmt.Sprintf("<%sResult>%s</%[1]sResult>", action, text)
-	}
-	return fmt.Sprintf(`<%sResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">%s<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%[1]sResponse>`,
-		action, inside, requestID), nil
 }

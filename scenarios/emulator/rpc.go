@@ -16,6 +16,8 @@ var targetOperations = map[string]operation{}
 
 func init() {
 	maps.Copy(targetOperations, logOperations)
+	maps.Copy(targetOperations, deployOperations)
+	maps.Copy(targetOperations, metricOperations)
 }
 
 func (s *Server) rpc(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +49,9 @@ func (s *Server) targeted(w http.ResponseWriter, r *http.Request, target string)
 // targetSubject: Logs_20140328.FilterLogEvents is logs:FilterLogEvents to IAM.
 func targetSubject(target string, in *call) subject {
 	service, name, _ := strings.Cut(target, ".")
-	service, _, _ = strings.Cut(service, "_")
+	if service, _, _ = strings.Cut(service, "_"); service == "GraniteServiceVersion20100801" {
+		service = "cloudwatch"
+	}
 	s := subject{action: strings.ToLower(service) + ":" + name, resource: "*"}
 	var of groupRef
 	if in.decode(&of) == nil && of != (groupRef{}) {

@@ -30,6 +30,7 @@ type stack struct {
 	lambda   *lambda.Client
 	sts      *sts.Client
 	logs     *cloudwatchlogs.Client
+	config   aws.Config
 	client   *http.Client
 	api      string
 	resource string
@@ -69,6 +70,7 @@ func startWith(t testing.TB, f Faults, o Options) *stack {
 		lambda:  lambda.NewFromConfig(config),
 		sts:     sts.NewFromConfig(config),
 		logs:    cloudwatchlogs.NewFromConfig(config),
+		config:  config,
 		client:  &http.Client{Transport: transport, Timeout: 40 * time.Second},
 	}
 }
