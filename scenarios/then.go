@@ -30,5 +30,5 @@ func thenSaid(c *stage.Client, ref stage.Ref, act Act, then Then) error {
 	if act.Promote != Promote || then != "" || ref.Weighted() || !c.Real() {
 		return nil
 	}
-	return refusal("then: missing: after a promote stage %s depends on the canary's alias: want leave, or repoint to move its own alias to the tested version", ref.Stage)
+	return refusal("then (--then): missing: after a promote stage %s depends on the canary's alias: want leave, or repoint to move its own alias to the tested version", ref.Stage)
 }

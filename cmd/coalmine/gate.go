@@ -18,6 +18,7 @@ func (w world) gateCommand() *cobra.Command {
 		g                    scenarios.Gate
 		promote, rollback    bool
 		journal, inconcluded string
+		then                 string
 	)
 	c := &cobra.Command{
 		Use:   "gate",
@@ -39,6 +40,14 @@ Nothing is changed unless --promote or --rollback says so.
 			}
 			if err := checkGate(c.Flags(), &t, &g, promote || rollback); err != nil {
 				return err
+			}
+			if then != "" {
+				if err := g.Then.UnmarshalText([]byte(then)); err != nil {
+					return usagef("--then: %w", err)
+				}
+			}
+			if (g.Bake > 0 || then != "") && !promote {
+				return usagef("--bake and --then go with --promote: nothing is changed without it")
 			}
 			var where string
 			if g.Client, g.Ref, where, err = w.locate(ctx, &t); err != nil {
@@ -89,6 +98,8 @@ Nothing is changed unless --promote or --rollback says so.
 	f.StringVar(&g.Canary, "canary", "", "version under test, as the answers spell it")
 	f.Float64Var(&g.Percent, "percent", 0, "of the traffic that goes to the canary, for --url")
 	f.BoolVar(&promote, "promote", false, "promote the canary on PROMOTE")
+	f.DurationVar(&g.Bake, "bake", 0, "before the promote, the canary at 100 % for so long, judged (default none)")
+	f.StringVar(&then, "then", "", "after a promote that traffic confirmed: leave, or repoint the stage's own alias to the tested version; must be said on AWS")
 	f.BoolVar(&rollback, "rollback", false, "remove the canary on REJECT")
 	f.StringVar(&journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
 	f.StringVar(&inconcluded, "on-inconclusive", "", "pass or fail: what exit code 11 becomes (0 or 10); never 12")

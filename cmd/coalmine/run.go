@@ -24,6 +24,7 @@ type play struct {
 	output        output
 	rate, journal string
 	maxRate       float64
+	maxRequests   uint64
 	requestIDs    bool
 }
 
@@ -47,6 +48,7 @@ Built-in: ` + strings.Join(scenarios.Builtin(), ", ") + `
 	p.cloud.flags(f)
 	p.output.flags(f)
 	f.StringVar(&p.rate, "rate", "", "requests per time, like 500/s (default: the scenario's)")
+	f.Uint64Var(&p.maxRequests, "max-requests", 0, "requests in all, the first ones included (default the scenario's: no limit)")
 	f.Float64Var(&p.maxRate, "max-rate", 1000, "highest rate per second that may be asked for, off loopback")
 	f.BoolVar(&p.requestIDs, "request-ids", false, requestIDsHelp)
 	f.StringVar(&p.journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
@@ -115,10 +117,13 @@ func (p *play) scenario(name string, client *stage.Client) (scenarios.Scenario, 
 		}
 		s.Load.Rate = attack.PerSecond(rate)
 	}
+	if p.maxRequests > 0 {
+		s.Load.MaxRequests = p.maxRequests
+	}
 	if !loopback && s.Load.Rate > p.maxRate {
 		return s, fmt.Errorf("%v/s is above --max-rate %v/s, the limit off loopback", s.Load.Rate, p.maxRate)
 	}
-	return s, nil
+	return s, s.Validate()
 }
 
 func (p *play) tell(ctx context.Context, w world, client *stage.Client, s scenarios.Scenario, journal string) error {
@@ -137,6 +142,9 @@ func (p *play) tell(ctx context.Context, w world, client *stage.Client, s scenar
 		return err
 	}
 	ready.Story.Control.Journal = j
+	if !client.Loopback() {
+		ready.Story.Plan.MaxRate = p.maxRate // also while catching up
+	}
 	_, err = w.tell(ctx, ready, &p.output, s.Expect)
 	return err
 }

@@ -29,6 +29,7 @@ type target struct {
 	insecure          bool
 	requestIDs        bool
 	maxRate           float64
+	maxRequests       uint64
 }
 
 func (t *target) flags(f *pflag.FlagSet, rateHelp string) {
@@ -45,6 +46,7 @@ func (t *target) flags(f *pflag.FlagSet, rateHelp string) {
 	f.DurationVar(&t.timeout, "timeout", attack.DefaultTimeout, "for each request; counts as an error and as slow")
 	f.BoolVar(&t.insecure, "insecure", false, "do not verify the target's certificate")
 	f.BoolVar(&t.requestIDs, "request-ids", false, requestIDsHelp)
+	f.Uint64Var(&t.maxRequests, "max-requests", 0, "requests in all, the first ones included (default no limit)")
 	f.Float64Var(&t.maxRate, "max-rate", 1000, "highest rate per second that --rate may ask for, off loopback")
 }
 
@@ -111,6 +113,12 @@ func (t *target) plan(to string, rate vegeta.Rate, classifier attack.Classifier,
 		UserAgent:   "coalmine/" + version,
 		RunID:       runID,
 		RequestIDs:  t.requestIDs,
+	}
+	if t.maxRequests > 0 {
+		plan.Budget = attack.NewBudget(t.maxRequests)
+	}
+	if !loopback(to) {
+		plan.MaxRate = t.maxRate // also while catching up
 	}
 	return plan, usage(plan.Validate())
 }
