@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"coalmine/analyze"
@@ -529,6 +530,45 @@ func TestRepoint(t *testing.T) {
 			}
 			if _, open := p.Story.Control.Journal.Before(); open {
 				t.Error("the journal is left unfinished")
+			}
+		})
+	}
+}
+
+// A Lambda alias that splits by weights is baked, promoted, set back and taken back by the same calls.
+func TestWeightedAlias(t *testing.T) {
+	for name, bad := range map[string]bool{"promoted": false, "rejected in its bake": true} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, emulator.Faults{Seed: 1})
+			function, alias, version := "getProducts", "prod", "1"
+			url := r.client.InvokeURL(r.ref)
+			_, err := r.client.Lambda().UpdateAlias(t.Context(), &lambda.UpdateAliasInput{FunctionName: &function, Name: &alias, FunctionVersion: &version,
+				RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: map[string]float64{"2": 0.5}}})
+			r.must(err)
+			r.ref = stage.Ref{Function: function, Alias: alias, Method: "GET"}
+			if bad {
+				r.once(analyze.Bake, 100, func() {
+					r.server.SetFaults(emulator.Faults{Seed: 1, Versions: map[string]emulator.Version{"2": {Errors: 0.5}}})
+				})
+			}
+			p := r.gate(func(g *Gate) {
+				g.Plan.Target.URL, g.Act, g.Bake = url, Act{Promote, Rollback, Hold}, 3*time.Second
+				if bad {
+					g.Bake = time.Minute
+				}
+			})
+			a, err := r.tell(t.Context(), p)
+			r.must(err)
+			now, err := r.client.ReadAlias(t.Context(), function, alias)
+			r.must(err)
+			if bad {
+				check(t, "verdict", a.Conclusion.Verdict.String(), "REJECT")
+				check(t, "phases", phases(a), "during pass, bake fail, after pass")
+				check(t, "alias", now.String(), "version 1")
+			} else {
+				check(t, "verdict", a.Conclusion.Verdict.String(), "PROMOTE")
+				check(t, "phases", phases(a), "during pass, bake pass, after pass")
+				check(t, "alias", now.String(), "version 2")
 			}
 		})
 	}
