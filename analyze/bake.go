@@ -233,7 +233,7 @@ func (b *bake) deadline() {
 		c.Sentence = sentence("INCONCLUSIVE in the bake at 100 %%: over the whole of it every check passed, but its last half alone would fail by %s.", c.Culprit)
 	default:
 		c.Verdict, c.Culprit = Promote, weakest.check.name()
-		c.Sentence = sentence("Then it carried all of the load for %s, %s, and every check passed again.", Short(b.length), plural(b.all.hits, "request", "requests"))
+		c.Sentence = sentence("Then version %s carried all of the load for %s, %s, and every check passed again.", b.target.Canary, Short(b.length), plural(b.all.hits, "request", "requests"))
 	}
 }
 

@@ -52,7 +52,7 @@ func TestBake(t *testing.T) {
 		void    bool
 		most    time.Duration // 0: all of it
 	}{
-		{"healthy", nil, nil, analyze.Promote, "", "Then it carried all of the load for 8s", false, 0},
+		{"healthy", nil, nil, analyze.Promote, "", "Then version 2 carried all of the load for 8s", false, 0},
 		{"fails 5 %", func(c *simulated.Canary) { c.Canary.Errors = 0.05 }, nil, analyze.Reject, "", "REJECT in the bake at 100 %, after", false, 2 * time.Second},
 		{"crashes 5 %, and names no version", func(c *simulated.Canary) { c.Canary.Anonymous = 0.05 }, nil, analyze.Reject, "bake stage errors", "Server errors", false, 3 * time.Second},
 		{"slower", func(c *simulated.Canary) { c.Canary.Median *= 2 }, nil, analyze.Reject, "bake p95 diff", "slower", false, 3 * time.Second},

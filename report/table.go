@@ -240,6 +240,9 @@ func (p *page) checks(checks []analyze.Check) {
 		evidence := "-"
 		if c.Needed > 0 && (c.Outcome != analyze.Pass || c.Evidence >= c.Needed) {
 			evidence = fmt.Sprintf("%s/%.3g", compact(c.Evidence), c.Needed)
+			if c.Needed >= 1000 {
+				evidence = compact(c.Evidence) + "/" + compact(c.Needed)
+			}
 		}
 		rows = append(rows, []string{c.Name, c.Outcome.String(), estimate, proven(c), allowed(c), evidence})
 	}
