@@ -24,14 +24,20 @@ func TestFaultsInYAML(t *testing.T) {
 			ColdStart: 200 * time.Millisecond, Marker: MarkHeader}},
 		Gateway: Gateway{Percent: &twenty, Throttle: 100, Cache: true, Deny: []string{"staging"}, Stray: Stray{"3", 0.05}},
 		Control: Control{Throttle: 5, Quotas: true, Deny: []string{"apigateway:PATCH", "lambda:*"}, ExpireAfter: 30 * time.Second, Expired: true,
-			ClockSkew: -10 * time.Minute, Conflicts: 2, AWSTags: true},
+			ClockSkew: -10 * time.Minute, Conflicts: 2, AWSTags: true, Role: "ci"},
+		Logs:       Logs{Delay: 2 * time.Second},
+		Lambda:     Lambda{Concurrency: 50, ProvisionTime: 30 * time.Second},
+		CodeDeploy: []Deployment{{Function: "getProducts", Alias: "prod", Status: "InProgress", Age: time.Hour}},
 	}
 	const text = `
 seed: 1
 propagation: 500ms
 versions: {"2": {errors: 5%, crashes: 0.1%, hang: 0, latency: {median: 20ms, sigma: 0.5}, cold-start: 200ms, marker: header}}
 gateway: {percent: 20, ignore-canary: false, throttle: 100/s, cache: true, deny: [staging], stray: {version: "3", share: 5%}}
-control: {throttle: 5/s, quotas: true, deny: [apigateway:PATCH, "lambda:*"], expire-after: 30s, expired: true, clock-skew: -10m, conflicts: 2, aws-tags: true}
+control: {throttle: 5/s, quotas: true, deny: [apigateway:PATCH, "lambda:*"], expire-after: 30s, expired: true, clock-skew: -10m, conflicts: 2, aws-tags: true, role: ci}
+logs: {delay: 2s}
+lambda: {concurrency: 50, provision-time: 30s}
+codedeploy: [{function: getProducts, alias: prod, status: InProgress, age: 1h}]
 `
 	var got Faults
 	d := yaml.NewDecoder(strings.NewReader(text))
@@ -105,6 +111,13 @@ func TestValidate(t *testing.T) {
 		"control.deny[1]: \"PATCH\"":   {Control: Control{Deny: []string{"*", "PATCH"}}},
 		"control.deny[0]: \"lambda:\"": {Control: Control{Deny: []string{"lambda:"}}},
 		"control.expire-after: ":       {Control: Control{ExpireAfter: -1}},
+		"control.role: \"a b\"":        {Control: Control{Role: "a b"}},
+		"logs.delay: ":                 {Logs: Logs{Delay: -1}},
+		"lambda.concurrency: ":         {Lambda: Lambda{Concurrency: -1}},
+		"lambda.provision-time: ":      {Lambda: Lambda{ProvisionTime: -1}},
+		"codedeploy[0].function: ":     {CodeDeploy: []Deployment{{Alias: "prod", Status: "Ready"}}},
+		"codedeploy[1].status: \"x\" ": {CodeDeploy: []Deployment{{Function: "f", Alias: "a", Status: "Ready"}, {Function: "f", Alias: "a", Status: "x"}}},
+		"codedeploy[0].age: ":          {CodeDeploy: []Deployment{{Function: "f", Alias: "a", Status: "Ready", Age: -1}}},
 		"control.conflicts: -1":        {Control: Control{Conflicts: -1}},
 		"gateway.stray.share: ":        {Gateway: Gateway{Stray: Stray{"3", 2}}},
 		"gateway.stray.version: \"x\"": {Gateway: Gateway{Stray: Stray{"x", 0.1}}},

@@ -243,7 +243,7 @@ func parseFilter(pattern string) (filter, error) {
 	var f filter
 	rest := strings.TrimSpace(pattern)
 	if strings.HasPrefix(rest, "{") || strings.HasPrefix(rest, "[") || strings.HasPrefix(rest, "%") {
-		return f, fmt.Errorf("Invalid filter pattern: the emulator knows terms only, not %q", pattern)
+		return f, badLogRequest("Invalid filter pattern: the emulator knows terms only, not %q", pattern)
 	}
 	for rest != "" {
 		to := &f.all
@@ -257,7 +257,7 @@ func parseFilter(pattern string) (filter, error) {
 		if after, isQuoted := strings.CutPrefix(rest, `"`); isQuoted {
 			var closed bool
 			if term, rest, closed = cutQuoted(after); !closed {
-				return f, fmt.Errorf("Invalid filter pattern: unterminated quote")
+				return f, badLogRequest("Invalid filter pattern: unterminated quote")
 			}
 		} else {
 			n := strings.IndexAny(rest, " \t\r\n")
@@ -266,11 +266,11 @@ func parseFilter(pattern string) (filter, error) {
 			}
 			term, rest = rest[:n], rest[n:]
 			if strings.Trim(term, termLetters) != "" {
-				return f, fmt.Errorf("Invalid character(s) in term '%s'", term)
+				return f, badLogRequest("Invalid character(s) in term '%s'", term)
 			}
 		}
 		if term == "" {
-			return f, fmt.Errorf("Invalid filter pattern: empty term")
+			return f, badLogRequest("Invalid filter pattern: empty term")
 		}
 		*to = append(*to, term)
 		rest = strings.TrimSpace(rest)

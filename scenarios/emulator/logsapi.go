@@ -250,7 +250,7 @@ func (c *control) filterLogEvents(in *call) (answer, error) {
 		return answer{}, err
 	}
 	if s.filter, err = parseFilter(want.FilterPattern); err != nil {
-		return answer{}, badLogRequest("%v", err)
+		return answer{}, err
 	}
 	if want.StartTime != nil {
 		s.from = *want.StartTime

@@ -1,5 +1,7 @@
 // Package emulator is API Gateway (REST) and Lambda on loopback: both control planes over AWS's own wire protocol, and the
 // data plane that turns a stage with a canary into traffic. AWS's SDKs and CLI talk to it unchanged; all services share one URL.
+// Of CloudWatch, CloudWatch Logs, CodeDeploy, IAM and STS it has what is asked before and after a canary: concurrency and
+// requests a minute, access logs, deployments under way, permissions, the caller.
 //
 // What it answers was recorded elsewhere, not invented here: error texts, the implicit canary, copy and merge rules and the
 // shape of a stage come from LocalStack's snapshots of real AWS (2025), gateway error bodies from captures of a live API, paths
