@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +24,15 @@ import (
 	"coalmine/scenarios/products"
 	"coalmine/scenarios/stage"
 )
+
+// The stories wait more than they work.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // rig is the demonstration system on an emulator, and what a story did to it.
 type rig struct {
@@ -110,7 +121,7 @@ func lenient() analyze.Policy {
 	p.Split.Margin = 20
 	p.Errors = analyze.ErrorPolicy{Max: 0.1, Margin: 10}
 	p.Latency = analyze.LatencyPolicy{Max: map[analyze.Quantile]analyze.Duration{}, Margin: map[analyze.Quantile]analyze.Slack{}}
-	p.Settle, p.MinDuration, p.MaxDuration = analyze.Duration(time.Second), analyze.Duration(time.Second), analyze.Duration(40*time.Second)
+	p.Settle, p.MinDuration, p.MaxDuration = analyze.Duration(400*time.Millisecond), analyze.Duration(400*time.Millisecond), analyze.Duration(40*time.Second)
 	p.Validity.WakeLate = analyze.Duration(time.Minute) // the machine is busy
 	p.Validity.Short = 1
 	return p
@@ -120,7 +131,7 @@ func (r *rig) gate(change func(*Gate)) *Prepared {
 	r.t.Helper()
 	g := Gate{Policy: lenient(), Classify: []string{"header:X-Lambda-Version"}, Client: r.client, Ref: r.ref,
 		Plan: attack.Plan{Target: vegeta.Target{Method: http.MethodGet, URL: r.client.InvokeURL(r.ref), Header: http.Header{}},
-			Rate: attack.RateOf(300), Connections: 50, Timeout: 10 * time.Second},
+			Rate: attack.RateOf(500), Connections: 50, Timeout: 10 * time.Second},
 		Act: Act{Promote: Hold, Reject: Hold, Inconclusive: Hold}}
 	if change != nil {
 		change(&g)
@@ -232,7 +243,7 @@ name: bake
 before: {prod: "1"}
 canary: {percent: 50, overrides: {lambdaAlias: staging}}
 classify: [header:X-Lambda-Version]
-load: {rate: 500, connections: 50}
+load: {rate: 800, connections: 50}
 bake: 1500ms
 act: {promote: promote, reject: rollback, inconclusive: rollback}
 `
@@ -280,6 +291,7 @@ func TestBakeRejects(t *testing.T) {
 
 // A gate's canary was there before: what the bake did to it is taken back, whatever ends the bake.
 func TestBakeIsTakenBack(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(r *rig, interrupt func()){
 		"interrupt": func(_ *rig, interrupt func()) { interrupt() },
 		"reject": func(r *rig, _ func()) {
@@ -309,6 +321,7 @@ func TestBakeIsTakenBack(t *testing.T) {
 
 // The breaker takes the canary's traffic before anything else is done, where rolling back was allowed at all.
 func TestBreaker(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name    string
 		act     Act
@@ -355,7 +368,7 @@ func TestMaxRequests(t *testing.T) {
 	r.canary()
 	p := r.gate(func(g *Gate) {
 		g.Act.Inconclusive = Rollback
-		g.Plan.Budget, g.Plan.Rate = attack.NewBudget(3000), attack.RateOf(500)
+		g.Plan.Budget, g.Plan.Rate = attack.NewBudget(3000), attack.RateOf(1000)
 		g.Policy.Split.Margin = 1 // takes more
 	})
 	a, err := r.tell(t.Context(), p)
@@ -374,6 +387,7 @@ func TestMaxRequests(t *testing.T) {
 
 // What another client does to the stage during the load voids the measurement, and nothing is promoted.
 func TestChangedUnderTest(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		change func(r *rig)
@@ -501,6 +515,7 @@ func TestThrottledLook(t *testing.T) {
 // After a promote that traffic confirmed, production goes back to its own alias, and traffic confirms that, too. What it
 // does not confirm is taken back as a whole: stage and alias.
 func TestRepoint(t *testing.T) {
+	t.Parallel()
 	for _, confirmed := range []bool{true, false} {
 		t.Run(map[bool]string{true: "confirmed", false: "not confirmed"}[confirmed], func(t *testing.T) {
 			r := newRig(t, emulator.Faults{Seed: 1})
@@ -537,6 +552,7 @@ func TestRepoint(t *testing.T) {
 
 // A Lambda alias that splits by weights is baked, promoted, set back and taken back by the same calls.
 func TestWeightedAlias(t *testing.T) {
+	t.Parallel()
 	for name, bad := range map[string]bool{"promoted": false, "rejected in its bake": true} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, emulator.Faults{Seed: 1})
