@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -237,4 +238,51 @@ func TestServicesThatAreNotThere(t *testing.T) {
 		want(t, findings, "headroom", Unchecked, "how much of the account's 10000/s is in use")
 		want(t, findings, "credentials", Unchecked, "whether the credentials allow to promote, roll back")
 	}
+}
+
+// What IAM, CodeDeploy and CloudWatch know is read from them.
+func TestServicesOnTheEmulator(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	for range 120 {
+		response, err := http.Get(l.InvokeURL(l.ref))
+		l.must(err)
+		io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+	}
+	findings := l.findings(l.Client, acting)
+	want(t, findings, "codedeploy", OK, "CodeDeploy moves no alias of these")
+	want(t, findings, "credentials", OK, "the credentials allow all that was read, and to promote, roll back")
+	if slices.ContainsFunc(findings, func(f Finding) bool { return strings.Contains(f.Text, "peak of 0/s") }) { // two minutes may share them
+		t.Error("the requests to the API were not counted")
+	}
+	want(t, findings, "headroom", OK, "of the account's 10000/s there are 999")
+	want(t, findings, "headroom", OK, "of 1000 there are 999 left (1 in use at the last hour's peak)")
+
+	move := func(alias, status string) emulator.Faults {
+		return emulator.Faults{CodeDeploy: []emulator.Deployment{
+			{Function: products.Function, Alias: alias, Status: status, Age: time.Hour},
+			{Function: "other", Alias: "prod", Status: "InProgress", Age: time.Minute},
+		}}
+	}
+	l.must(l.e.SetFaults(move("staging", "InProgress")))
+	want(t, l.findings(l.Client, acting), "codedeploy", Block, "CodeDeploy moves alias getProducts:staging now (deployment d-")
+	want(t, l.findings(l.Client, Plan{Rate: 100}), "codedeploy", Warning, "its versions change under test")
+	l.must(l.e.SetFaults(move("prod", "Succeeded")))
+	want(t, l.findings(l.Client, acting), "codedeploy", Warning, "CodeDeploy moved alias getProducts:prod on 20")
+	l.must(l.e.SetFaults(move("dev", "InProgress")))
+	want(t, l.findings(l.Client, acting), "codedeploy", OK, "")
+
+	l.must(l.e.SetFaults(emulator.Faults{Control: emulator.Control{Deny: []string{"apigateway:PATCH", "lambda:UpdateAlias"}}}))
+	repointing := acting
+	repointing.Repoint = true
+	findings = l.findings(l.Client, repointing)
+	want(t, findings, "credentials", Block, fmt.Sprintf(`grant {"Effect":"Allow","Action":["apigateway:PATCH"],"Resource":["arn:aws:apigateway:eu-west-1::/restapis/%s/stages/prod"]}`, l.ref.API))
+	want(t, findings, "credentials", Block, "the credentials lack lambda:UpdateAlias on arn:aws:lambda:eu-west-1:")
+	if err := Blocked(l.findings(l.Client, Plan{Rate: 100})); err != nil {
+		t.Errorf("looking alone needs neither: %v", err)
+	}
+	// A session is simulated as its role.
+	l.must(l.e.SetFaults(emulator.Faults{Control: emulator.Control{Role: "deploy", Deny: []string{"apigateway:PATCH"}}}))
+	want(t, l.findings(connect(t, l.e.URL()), acting), "credentials", Block, "the credentials lack apigateway:PATCH")
 }
