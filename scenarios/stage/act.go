@@ -155,7 +155,7 @@ func (a *act) step(ctx context.Context, s Step, request func(context.Context) (O
 // change took effect all the same (a lost answer, a repeated remove) is none.
 func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	want := a.at.with(d)
-	attempts, sent := a.request(ctx, d)
+	attempts, answered, sent := a.request(ctx, d)
 	after, read := a.readBack(ctx, d, want)
 	switch {
 	case read != nil && sent != nil:
@@ -175,6 +175,9 @@ func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 		found = Outcome{Alias: &alias}
 	}
 	switch {
+	case answered != nil && answered.routes(want.Aliases[answered.key()]) && found.Alias.Revision != answered.Revision:
+		// It did, and somebody moved it on at once: that is theirs, and not undone.
+		return Outcome{}, fmt.Errorf("%w, right after it was moved: %s", ErrChanged, joined(found.Alias.pointing(*answered)))
 	case hasCode(sent, "PreconditionFailedException"):
 		// Somebody moved the alias since it was read, and AWS did nothing. A
 		// repeated request may have been refused for what its own first attempt did.
@@ -188,18 +191,22 @@ func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	return found, &notTaken{diff: diff}
 }
 
-// request says how often the request was made, too.
-func (a *act) request(ctx context.Context, d deed) (attempts int, err error) {
+// request also says how often it was made, and what a moved alias is by its answer.
+func (a *act) request(ctx context.Context, d deed) (attempts int, answered *Alias, err error) {
 	count := uncancelled(&attempts)
 	if d.move != nil {
-		_, err = a.c.lambda.UpdateAlias(ctx, d.move.input(), func(o *lambda.Options) { o.APIOptions = append(o.APIOptions, count) })
-		return attempts, err
+		out, err := a.c.lambda.UpdateAlias(ctx, d.move.input(), func(o *lambda.Options) { o.APIOptions = append(o.APIOptions, count) })
+		if err == nil {
+			alias := aliasFrom(d.move.Was.Function, d.move.Was.Name, out.FunctionVersion, out.RoutingConfig, out.RevisionId)
+			answered = &alias
+		}
+		return attempts, answered, err
 	}
 	ref := a.change.Ref
 	_, err = a.c.gateway.UpdateStage(ctx, &apigateway.UpdateStageInput{
 		RestApiId: &ref.API, StageName: &ref.Stage, PatchOperations: wire(d.ops),
 	}, func(o *apigateway.Options) { o.APIOptions = append(o.APIOptions, count) })
-	return attempts, err
+	return attempts, nil, err
 }
 
 // notTaken is a patch that was answered with success and did something else.

@@ -35,11 +35,15 @@ func (c *Client) readAlias(ctx context.Context, function, name string) (Alias, e
 	if err != nil {
 		return Alias{Function: function, Name: name}, condense(err)
 	}
-	alias := Alias{Function: function, Name: name, Version: text(out.FunctionVersion), Revision: text(out.RevisionId)}
-	if out.RoutingConfig != nil && len(out.RoutingConfig.AdditionalVersionWeights) > 0 {
-		alias.Weights = out.RoutingConfig.AdditionalVersionWeights
+	return aliasFrom(function, name, out.FunctionVersion, out.RoutingConfig, out.RevisionId), nil
+}
+
+func aliasFrom(function, name string, version *string, routing *types.AliasRoutingConfiguration, revision *string) Alias {
+	alias := Alias{Function: function, Name: name, Version: text(version), Revision: text(revision)}
+	if routing != nil && len(routing.AdditionalVersionWeights) > 0 {
+		alias.Weights = routing.AdditionalVersionWeights
 	}
-	return alias, nil
+	return alias
 }
 
 // key tells aliases apart.

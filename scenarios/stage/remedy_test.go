@@ -3,9 +3,7 @@ package stage_test
 import (
 	"errors"
 	"io"
-	"maps"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -49,14 +47,11 @@ func TestQuotasAreWaitedFor(t *testing.T) {
 	}
 	var throttled atomic.Int64
 	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
-		answer := httptest.NewRecorder()
-		l.proxy.next.ServeHTTP(answer, r)
-		if answer.Code == 429 {
-			throttled.Add(1)
-		}
-		maps.Copy(w.Header(), answer.Header())
-		w.WriteHeader(answer.Code)
-		w.Write(answer.Body.Bytes())
+		l.proxy.answer(w, r, func(status int) {
+			if status == 429 {
+				throttled.Add(1)
+			}
+		})
 		return true
 	})
 	if err := verbs(creating, deploying, deploying)(t.Context(), l.Client, l.journal(), l.ref); err != nil {

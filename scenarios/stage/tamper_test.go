@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -125,6 +126,16 @@ func forgeOnce(p *proxy, body string) func(w http.ResponseWriter, r *http.Reques
 		p.forward(w, r, []byte(body))
 		return true
 	}
+}
+
+// answer sends a request on, and does something before its answer leaves.
+func (p *proxy) answer(w http.ResponseWriter, r *http.Request, before func(status int)) {
+	answer := httptest.NewRecorder()
+	p.next.ServeHTTP(answer, r)
+	before(answer.Code)
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
+	w.Write(answer.Body.Bytes())
 }
 
 // forward sends a request on with another body.

@@ -2,10 +2,9 @@ package stage_test
 
 import (
 	"errors"
-	"io"
 	"net"
 	"net/http"
-	"net/url"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -154,6 +153,7 @@ func TestMoto(t *testing.T) {
 	listener.Close()
 	_, port, _ := net.SplitHostPort(addr)
 	cmd := exec.Command(server, "-H", "127.0.0.1", "-p", port)
+	cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true") // the stack's role attaches one
 	if err := cmd.Start(); err != nil {
 		t.Skipf("moto_server: %v", err)
 	}
@@ -169,7 +169,6 @@ func TestMoto(t *testing.T) {
 		}
 	}
 	ctx := t.Context()
-	motoRole(t, "http://"+addr)
 	c := connect(t, "http://"+addr)
 	system, said, err := products.Up(ctx, c)
 	if err != nil {
@@ -197,7 +196,7 @@ func TestMoto(t *testing.T) {
 		t.Error(diff)
 	}
 	motoWeights(t, c)
-	if removed, err := products.Down(ctx, c); err != nil || len(removed) != 3 {
+	if removed, err := products.Down(ctx, c); err != nil || len(removed) != 4 {
 		t.Errorf("%v %v", removed, err)
 	}
 }
@@ -230,28 +229,5 @@ func motoWeights(t *testing.T, c *stage.Client) {
 	}
 	if alias, err := c.ReadAlias(ctx, ref.Function, ref.Alias); err != nil || alias.String() != "version 1" {
 		t.Errorf("rolled back to %s, %v", alias, err)
-	}
-}
-
-// motoRole makes the role that moto, other than the emulator, looks for.
-func motoRole(t *testing.T, endpoint string) {
-	t.Helper()
-	form := url.Values{
-		"Action": {"CreateRole"}, "Version": {"2010-05-08"}, "RoleName": {"coalmine-products"},
-		"AssumeRolePolicyDocument": {`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`},
-	}
-	r, err := http.NewRequestWithContext(t.Context(), "POST", endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=coalmine/20260101/eu-west-1/iam/aws4_request, SignedHeaders=host, Signature=0")
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 {
-		t.Fatalf("CreateRole: %s", body)
 	}
 }

@@ -2,6 +2,7 @@ package stage_test
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -159,6 +160,33 @@ func TestWeightedPromoteIsACompareAndSet(t *testing.T) {
 	l.leads("prod", "version 1, 50.0% to version 3")
 	l.Announce = nil
 	l.journal()
+}
+
+// Moved on by another client right after it was promoted, the alias is theirs: nothing is undone, and recovered neither.
+func TestWeightedPromoteIsMovedOn(t *testing.T) {
+	t.Parallel()
+	l := weightedLab(t)
+	ctx := t.Context()
+	direct := *l
+	direct.Client = connect(t, l.backend)
+	j := l.journal()
+	judged := l.measured()
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != "PUT" {
+			return false
+		}
+		l.proxy.answer(w, r, func(int) { direct.point("prod", "3", nil) })
+		return true
+	})
+	_, err := l.Promote(ctx, j, l.ref, judged, false)
+	if !errors.Is(err, stage.ErrChanged) || !strings.HasSuffix(err.Error(), "stage changed under test, right after it was moved: alias prod of getProducts: version 2 -> version 3") {
+		t.Errorf("%v", err)
+	}
+	j.Close()
+	if _, err := l.Recover(ctx, j.Path()); !errors.Is(err, stage.ErrChanged) {
+		t.Errorf("recovered: %v", err)
+	}
+	l.leads("prod", "version 3")
 }
 
 // Recover puts the weights back that a killed run had changed, but not over somebody else's.
