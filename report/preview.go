@@ -10,18 +10,18 @@ import (
 
 // Preview is what a gate would do, and on what grounds, before it sends its load.
 type Preview struct {
-	Target    analyze.Target   `json:"target"`
-	Live      string           `json:"canary,omitempty"` // the canary as the control plane has it
-	Uncovered []string         `json:"not_covered,omitempty"`
-	Sent      int              `json:"requests_sent"`
-	Findings  []Finding        `json:"preflight"`
-	Forecast  analyze.Forecast `json:"forecast"`
+	Target    analyze.Target    `json:"target"`
+	Live      string            `json:"canary,omitempty"` // the canary as the control plane has it
+	Uncovered []string          `json:"not_covered,omitempty"`
+	Sent      int               `json:"requests_sent"` // 0: a finding blocks
+	Findings  []Finding         `json:"preflight"`
+	Forecast  *analyze.Forecast `json:"forecast,omitempty"` // nil: a finding blocks
 }
 
 // Finding is what a preflight check came to.
 type Finding struct {
 	Check  string `json:"check"`
-	Level  string `json:"level"` // ok, warning or block
+	Level  string `json:"level"` // ok, not checked, warning or block
 	Text   string `json:"text"`
 	Remedy string `json:"remedy,omitempty"`
 }
@@ -37,11 +37,17 @@ func NamedPreview(name string) (PreviewFormat, error) {
 func previewTable(w io.Writer, v Preview) error {
 	p := &page{w: w}
 	t := v.Target
-	p.wrap("", fmt.Sprintf("%s %s: version %s is judged against version %s, at %.4g %% of the traffic.", t.Method, t.URL, t.Canary, t.Baseline, t.Percent))
+	if v.Forecast != nil {
+		p.wrap("", fmt.Sprintf("%s %s: version %s is judged against version %s, at %.4g %% of the traffic.", t.Method, t.URL, t.Canary, t.Baseline, t.Percent))
+	} else {
+		p.wrap("", fmt.Sprintf("%s %s: cannot be judged as it is.", t.Method, t.URL))
+	}
 	if v.Live != "" {
 		p.wrap("", "Canary: "+v.Live+".")
 	}
-	p.wrap("", fmt.Sprintf("Versions are told apart by %s (%d requests sent to try it).", t.Classify, v.Sent))
+	if t.Classify != "" {
+		p.wrap("", fmt.Sprintf("Versions are told apart by %s (%d requests sent to try it).", t.Classify, v.Sent))
+	}
 	if t.Covers != "" {
 		text := "Covers " + t.Covers
 		if len(v.Uncovered) > 0 {
@@ -50,11 +56,11 @@ func previewTable(w io.Writer, v Preview) error {
 		p.wrap("", text+".")
 	}
 	p.preflight(v.Findings)
-	p.line("")
-	if p.err != nil {
+	if v.Forecast == nil || p.err != nil {
 		return p.err
 	}
-	return planTable(w, v.Forecast)
+	p.line("")
+	return planTable(w, *v.Forecast)
 }
 
 func (p *page) preflight(findings []Finding) {
@@ -68,8 +74,8 @@ func (p *page) preflight(findings []Finding) {
 	}
 	p.table([]string{"preflight", "outcome", "found"}, rows, 0, 1, 2)
 	for _, f := range findings {
-		if f.Level != "ok" {
-			p.wrap(f.Level+" "+f.Check+": ", strings.TrimSpace(f.Text+". "+f.Remedy))
+		if f.Level == "warning" || f.Level == "block" {
+			p.wrap(f.Level+" "+f.Check+": ", strings.TrimSuffix(f.Text+"; "+f.Remedy, "; ")+".")
 		}
 	}
 }
@@ -80,12 +86,22 @@ func PreviewLine(v Preview) string {
 	for _, f := range v.Findings {
 		counts[f.Level]++
 	}
-	line := fmt.Sprintf("coalmine: dry run: %s over %s at %.4g %%, %d requests sent, nothing changed", name(v.Target.Canary), name(v.Target.Baseline), v.Target.Percent, v.Sent)
+	line := fmt.Sprintf("coalmine: dry run: %d requests sent, nothing changed", v.Sent)
 	if n := counts["block"]; n > 0 {
-		line += fmt.Sprintf(", %d preflight checks block", n)
+		line += ", blocked by " + plural(n, "preflight check")
 	}
 	if n := counts["warning"]; n > 0 {
-		line += fmt.Sprintf(", %d warnings", n)
+		line += ", " + plural(n, "warning")
 	}
-	return visible(line + "; " + strings.TrimPrefix(PlanLine(v.Forecast), "coalmine: "))
+	if v.Forecast != nil {
+		line += fmt.Sprintf("; %s over %s at %.4g %%: %s", name(v.Target.Canary), name(v.Target.Baseline), v.Target.Percent, strings.TrimPrefix(PlanLine(*v.Forecast), "coalmine: "))
+	}
+	return visible(line)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

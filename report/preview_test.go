@@ -11,6 +11,7 @@ import (
 )
 
 func preview(t *testing.T) report.Preview {
+	plan := forecast(t, 50, 100, nil)
 	return report.Preview{
 		Target: analyze.Target{Where: "AWS account 123456789012, eu-west-1, API a1b2c3 (products), stage prod", Method: "GET",
 			URL:      "https://a1b2c3.execute-api.eu-west-1.amazonaws.com/prod/products",
@@ -18,10 +19,10 @@ func preview(t *testing.T) report.Preview {
 		Live: "50.0% to deployment d1, lambdaAlias=staging", Uncovered: []string{"GET /orders", "POST /orders"}, Sent: 50,
 		Findings: []report.Finding{
 			{Check: "canary", Level: "ok", Text: "50.0% to deployment d1"},
-			{Check: "managed", Level: "warning", Text: "stack shop of CloudFormation manages the stage: a promote drifts it", Remedy: "Promote by the stack, and let coalmine verify."},
-			{Check: "cache", Level: "block", Text: "the stage's cache answers for GET /products", Remedy: "Turn it off for the method."},
+			{Check: "managed", Level: "warning", Text: "stack shop of CloudFormation manages the stage: a promote drifts it", Remedy: "promote by the stack, and let coalmine verify"},
+			{Check: "cache", Level: "block", Text: "the stage's cache answers for GET /products", Remedy: "turn it off for the method"},
 		},
-		Forecast: forecast(t, 50, 100, nil),
+		Forecast: &plan,
 	}
 }
 
@@ -39,7 +40,7 @@ func TestPreview(t *testing.T) {
 		"(50 requests sent to try it)",
 		"Covers 1 of 3 methods (GET /products); not GET /orders, POST /orders.",
 		"\nmanaged    warning  stack shop of CloudFormation manages the stage",
-		"\nblock cache: the stage's cache answers for GET /products. Turn it off for the\n",
+		"\nblock cache: the stage's cache answers for GET /products; turn it off for the\n",
 		"is expected to be promoted after",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -51,7 +52,7 @@ func TestPreview(t *testing.T) {
 			t.Errorf("more than 80 columns: %s", line)
 		}
 	}
-	const line = "coalmine: dry run: v2 over v1 at 50 %, 50 requests sent, nothing changed, 1 preflight checks block, 1 warnings; plan: PROMOTE expected after"
+	const line = "coalmine: dry run: 50 requests sent, nothing changed, blocked by 1 preflight check, 1 warning; v2 over v1 at 50 %: plan: PROMOTE expected after"
 	if got := report.PreviewLine(preview(t)); !strings.HasPrefix(got, line) {
 		t.Errorf("last line\n%s\nwant it to begin with\n%s", got, line)
 	}

@@ -103,7 +103,7 @@ func (s *Story) hold(ctx context.Context) error {
 func (s *Story) promote(ctx context.Context) error {
 	c, r := s.Control, s.Recorder
 	r.Note(analyze.PromoteBegin, nil)
-	change, err := c.Client.Promote(ctx, c.Journal, c.Ref, c.Live, false)
+	change, err := c.Client.Promote(ctx, c.Journal, c.Ref, c.Live, s.Keep)
 	r.Note(analyze.PromoteEnd, failure(err))
 	if err != nil {
 		return fmt.Errorf("promote: %w", err)

@@ -22,6 +22,7 @@ func (p *Prepared) look(ctx context.Context, client *stage.Client, ref stage.Ref
 
 // heard is what the answers that were learned from tell beside their version: how long they take.
 func (p *Prepared) heard(answers []attack.Probed) {
+	p.Asked += len(answers)
 	for _, a := range answers {
 		if a.Class == "" {
 			p.took = append(p.took, a.Latency)
@@ -29,11 +30,18 @@ func (p *Prepared) heard(answers []attack.Probed) {
 	}
 }
 
+// Latency is the median of the answers that were learned from; 0 where there was none.
+func (p *Prepared) Latency() time.Duration {
+	if len(p.took) == 0 {
+		return 0
+	}
+	slices.Sort(p.took)
+	return p.took[len(p.took)/2]
+}
+
 // lookAgain judges the same facts once it is known how long an answer takes.
 func (p *Prepared) lookAgain() {
-	if len(p.took) > 0 {
-		slices.Sort(p.took)
-		p.plan.Latency = p.took[len(p.took)/2]
+	if p.plan.Latency = p.Latency(); p.plan.Latency > 0 {
 		p.Findings = p.facts.Judge(p.plan)
 	}
 	p.Notes = append(preflight.Warnings(p.Findings), p.Notes...)

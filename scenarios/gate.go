@@ -26,11 +26,13 @@ type Gate struct {
 	Act      Act
 	Bake     time.Duration // before a promote
 	Then     Then          // after it
+	Keep     bool          // the canary's settings, at 0 %, after a promote
 }
 
-// Prepare reads the live canary, and makes sure that its answers can be told apart.
+// Prepare reads the live canary, and makes sure that its answers can be told apart. What was found out so far comes with a
+// Preflight, too, if it was the findings.
 func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error) {
-	p := &Prepared{Story: &Story{Plan: g.Plan, Act: g.Act, Bake: g.Bake, Then: g.Then}}
+	p := &Prepared{Story: &Story{Plan: g.Plan, Act: g.Act, Bake: g.Bake, Then: g.Then, Keep: g.Keep}}
 	t := analyze.Target{Where: where, Percent: g.Percent}
 	var state any
 	if g.Bake > 0 && g.Act.Promote != Promote {
@@ -44,6 +46,11 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 			return nil, err
 		}
 		live, err := g.live(ctx, p)
+		p.Target = live
+		if p.Findings != nil && err != nil {
+			p.Header.Target = g.names(t, live)
+			return p, err
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -57,9 +64,8 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 			state = live.State
 		}
 		p.Story.Plan.Target.URL = orElse(g.Plan.Target.URL, live.InvokeURL)
-		g.Baseline, g.Canary = orElse(g.Baseline, live.BaselineVersion), orElse(g.Canary, live.CanaryVersion)
-		t.API, t.Stage, t.Percent = g.Ref.API, g.Ref.Stage, live.Share*100
-		t.Covers = covered(live, g.Ref)
+		t = g.names(t, live)
+		g.Baseline, g.Canary = t.Baseline, t.Canary
 	}
 	if g.Baseline == g.Canary {
 		return nil, refusal("baseline and canary are both %q: want two versions", g.Baseline)
@@ -74,9 +80,19 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 	if t.Classify, err = g.classifier(ctx, p); err != nil {
 		return nil, err
 	}
+	p.Story.Plan.Classify = byAlias(p.Story.Plan, p.Target)
 	p.lookAgain()
 	p.Header, err = header(tool, "gate", policy, p.Story, t, state)
 	return p, err
+}
+
+// names is the target with what the control plane says of it.
+func (g Gate) names(t analyze.Target, live stage.Target) analyze.Target {
+	t.Method, t.URL = g.Plan.Target.Method, Bare(orElse(g.Plan.Target.URL, live.InvokeURL))
+	t.Baseline, t.Canary = orElse(g.Baseline, live.BaselineVersion), orElse(g.Canary, live.CanaryVersion)
+	t.API, t.Stage, t.Percent = g.Ref.API, g.Ref.Stage, live.Share*100
+	t.Covers = covered(live, g.Ref)
+	return t
 }
 
 // way takes the path under test from the URL where only that is given: behind the base path of its custom domain.

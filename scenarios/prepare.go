@@ -47,6 +47,8 @@ type Prepared struct {
 	Header   analyze.Header
 	Notes    []string            // what a person should hear before it begins
 	Findings []preflight.Finding // with a control plane: all that was looked at, passed or not
+	Target   stage.Target        // with a control plane: who should answer
+	Asked    int                 // requests sent, to learn from
 
 	facts preflight.Facts
 	plan  preflight.Plan
@@ -69,7 +71,7 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.R
 	if err := thenSaid(client, ref, s.Act, s.Then); err != nil {
 		return nil, err
 	}
-	p := &Prepared{}
+	p := &Prepared{Target: foreseen}
 	p.Story = &Story{
 		Policy:  s.Policy,
 		Control: &Control{Client: client, Ref: ref},

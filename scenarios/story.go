@@ -24,6 +24,7 @@ type Story struct {
 	Act      Act
 	Bake     time.Duration     // the canary at 100 %, judged, before it is promoted; 0: none
 	Alone    bool              // only asks whether the plan's canary version answers alone; nothing is changed
+	Keep     bool              // the canary's settings, at 0 %, after a promote
 	Then     Then              // after a promote that traffic confirmed; "": Leave
 	Look     time.Duration     // how often the stage is read during the load; 0: every 2 s
 	Say      func(line string) // what is done to the stage, for a person

@@ -196,16 +196,17 @@ func (h *byHand) deploy() *cobra.Command {
 
 func (h *byHand) promote() *cobra.Command {
 	var keep bool
-	var then, verdict string
+	var then thenFlag
+	var verdict string
 	c := h.verb("promote", "Make the canary the stage", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
-		if err := thenNeeded(c, ref, then); err != nil {
+		if err := thenNeeded(c, ref, then.Then); err != nil {
 			return nil, false, err
 		}
 		judged, err := h.judged(ctx, c, ref)
 		if err != nil {
 			return nil, false, err
 		}
-		repoints := then == string(scenarios.Repoint)
+		repoints := then.Then == scenarios.Repoint
 		if repoints && len(judged.Arms) != 2 {
 			return nil, false, usagef("--path: missing: --then repoint has to know which alias is the stage's own")
 		}
@@ -226,7 +227,7 @@ func (h *byHand) promote() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&verdict, "verdict", "", "`FILE` that gate --verdict-out wrote: promotes only what was judged, while the verdict holds")
 	f.BoolVar(&keep, "keep-canary", false, "leave the canary settings at 0 %; AWS then refuses plain deployments to the stage")
-	f.StringVar(&then, "then", "", "leave or repoint the stage's own alias after it; must be said on AWS")
+	f.Var(&then, "then", "leave or repoint the stage's own alias after it; must be said on AWS")
 	return c
 }
 
@@ -256,23 +257,22 @@ func (h *byHand) judged(ctx context.Context, c *stage.Client, ref stage.Ref) (st
 
 // thenNeeded refuses a promote on AWS that does not say what becomes of the stage's alias: after a default promote
 // production hangs on the alias that the canary was on.
-func thenNeeded(c *stage.Client, ref stage.Ref, then string) error {
-	switch scenarios.Then(then) {
-	case scenarios.Repoint:
-		if ref.Weighted() {
-			return usagef("--then repoint is about a stage: promoting a weighted alias moves the alias itself")
-		}
-		return nil
-	case scenarios.Leave:
-		return nil
-	case "":
-		if !c.Real() || ref.Weighted() {
-			return nil
-		}
+func thenNeeded(c *stage.Client, ref stage.Ref, then scenarios.Then) error {
+	switch {
+	case then == scenarios.Repoint && ref.Weighted():
+		return usagef("--then repoint is about a stage: promoting a weighted alias moves the alias itself")
+	case then == "" && c.Real() && !ref.Weighted():
 		return usagef("--then: missing: after a promote stage %s depends on the canary's alias: want leave, or repoint to move its own alias to the tested version", ref.Stage)
 	}
-	return usagef("--then: want leave or repoint, got %q", then)
+	return nil
 }
+
+// thenFlag is --then.
+type thenFlag struct{ scenarios.Then }
+
+func (t *thenFlag) String() string     { return string(t.Then) }
+func (t *thenFlag) Type() string       { return "leave|repoint" }
+func (t *thenFlag) Set(s string) error { return t.UnmarshalText([]byte(s)) }
 
 func (h *byHand) repoint() *cobra.Command {
 	return h.verb("repoint", "After a promote: move the stage's own alias to the promoted version, and the stage back to it", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {

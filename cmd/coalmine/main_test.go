@@ -132,7 +132,7 @@ func TestBadInput(t *testing.T) {
 		{gate("--latency-max", "p100=1s"), 2, "--latency-max: want a quantile p1 to p99.99"},
 		{gate("--split-margin", "60"), 2, "split.margin: 60 points around 50 % reach -10 to 110 %"},
 		{gate("--alpha", "0"), 2, "alpha: want more than 0 and less than 1, got 0"},
-		{gate("--promote"), 2, "--promote and --rollback need --api"},
+		{gate("--promote"), 2, "--verdict-out need --api"},
 		{gate("--method", "POST"), 2, `--method: want GET or HEAD, got "POST"`},
 		{gate("--on-inconclusive", "maybe"), 2, "--on-inconclusive: want pass or fail"},
 		{gate(), 1, "GET http://127.0.0.1:1/x: connection refused"},

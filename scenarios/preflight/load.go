@@ -99,7 +99,7 @@ func (f Facts) demands(p Plan) []demand {
 		}
 		rate := p.Rate * shares[name]
 		d.need = int(math.Ceil(rate * takes.Seconds()))
-		d.by = fmt.Sprintf("%s/s x %s", number(rate), takes.Round(time.Millisecond))
+		d.by = fmt.Sprintf("%s/s x %s", number(rate), takes.Round(max(time.Microsecond, takes.Truncate(time.Second)/1000, min(takes, time.Millisecond)/100)))
 		if p.Connections > 0 && d.need > p.Connections {
 			d.need, d.by = p.Connections, d.by+fmt.Sprintf(", bounded by %d connections", p.Connections)
 		}
