@@ -35,13 +35,3 @@ func TestMaxRequests(t *testing.T) {
 	}
 	s.asBefore(t)
 }
-
-// What goes with --promote is refused without it, before anything is asked.
-func TestBakeNeedsPromote(t *testing.T) {
-	for _, args := range [][]string{{"--bake", "5m"}, {"--then", "leave"}, {"--then", "away", "--promote"}} {
-		args = append([]string{"gate", "--api", "products", "--path", "/products"}, args...)
-		if code, _, stderr := coalmine(t, t.Context(), nil, args...); code != exitUsage || !strings.Contains(stderr, "--then") {
-			t.Errorf("%q: exit %d, want 2\n%s", args, code, stderr)
-		}
-	}
-}
