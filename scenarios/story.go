@@ -46,8 +46,8 @@ type Control struct {
 	Live    stage.Measured // under test: what promote must find again
 }
 
-// How long undoing may take: it goes on when the run was interrupted.
-const undoing = 60 * time.Second
+// How long undoing may take: it goes on when the run was interrupted. A control plane that throttles is waited for.
+const undoing = 3 * time.Minute
 
 // Tell runs the story. Trouble with the tool or its surroundings is the error; what is wrong with the release is in the
 // analysis. Whatever happens, a canary that the story made is promoted, held as asked, or removed.

@@ -26,10 +26,7 @@ func TestRequestIDs(t *testing.T) {
 			t.Errorf("--request-ids=%v: %+v, %v", asked, scenario.Load, err)
 		}
 	}
-	// Without the gateway response that names the alias, from the canary's deployment on.
-	if _, err := s.client.Gateway().DeleteGatewayResponse(t.Context(), &apigateway.DeleteGatewayResponseInput{RestApiId: &s.ref.API, ResponseType: types.GatewayResponseTypeDefault5xx}); err != nil {
-		t.Fatal(err)
-	}
+	s.anonymous(t)
 	text, err := os.ReadFile(quick(t))
 	if err != nil {
 		t.Fatal(err)
@@ -70,11 +67,21 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
+// anonymous takes the gateway response away that names the alias, from the next deployment on.
+func (s *system) anonymous(t *testing.T) {
+	t.Helper()
+	if _, err := s.client.Gateway().DeleteGatewayResponse(t.Context(), &apigateway.DeleteGatewayResponseInput{RestApiId: &s.ref.API, ResponseType: types.GatewayResponseTypeDefault5xx}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The answers of a canary whose alias nobody may invoke name no version: live they are the whole stage's errors, by the
 // access log they are the canary's.
 func TestAccessLog(t *testing.T) {
 	s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}})
+	s.anonymous(t)
 	s.byHand(t)(0, "lambdaAlias=staging", "create", "--percent", "50", "--override", "lambdaAlias=staging")
+	s.byHand(t)(0, "deployment", "deploy")
 	dir := t.TempDir()
 	file, joined := filepath.Join(dir, "run"), filepath.Join(dir, "joined")
 	gate := func(to string, more ...string) (int, analyze.Analysis) {

@@ -95,7 +95,10 @@ func refused(err error, changes []stage.Change) error {
 	var request *stage.RequestError
 	var file *fs.PathError
 	failed := errors.As(err, &request) && !stage.IsNotFound(err) || errors.As(err, &file)
-	if slices.ContainsFunc(changes, sent) || failed && !errors.Is(err, stage.ErrChanged) {
+	switch {
+	case slices.ContainsFunc(changes, sent): // also where only the credentials have ended
+		return exit{exitBroken, err}
+	case failed && !errors.Is(err, stage.ErrChanged):
 		return err
 	}
 	return usage(err)

@@ -49,7 +49,7 @@ func TestScenarios(t *testing.T) {
 		{"failing-canary", []int{10}, "rolled back", ""},
 		{"slow-canary", []int{10}, "rolled back", "p95"},
 		{"misrouted", []int{10}, "rolled back", "split"},
-		{"broken-permission", []int{10}, "rolled back", "stage errors"},
+		{"broken-permission", []int{10}, "rolled back", "errors 2"},
 		{"hanging-canary", []int{10, 11}, "rolled back", ""},
 		{"wrong-version", []int{10}, "rolled back", "foreign version"},
 	} {
