@@ -61,31 +61,32 @@ func TestControlFaults(t *testing.T) {
 	deny := func(actions ...string) Control { return Control{Deny: actions} }
 	const spent = "The security token included in the request is expired"
 	for _, test := range []struct {
+		evidence
 		name    string
 		faults  Control
 		do      func() error
 		code    string // "": it goes through
 		message string
 	}{
-		{"denied", deny("apigateway:PATCH"), patchStage, "AccessDeniedException", refused("apigateway:PATCH", stage)},
-		{"denied, but not to read", deny("apigateway:PATCH"), readStage, "", ""},
-		{"denied by a wildcard", deny("apigateway:*"), readStage, "AccessDeniedException", refused("apigateway:GET", stage)},
-		{"denied everything", deny("*"), updateAlias, "AccessDeniedException", refused("lambda:UpdateAlias", function)},
-		{"denied in another case", deny("LAMBDA:update?lias"), updateAlias, "AccessDeniedException", refused("lambda:UpdateAlias", function)},
-		{"denied on an alias", deny("lambda:Get*"), getPolicy, "AccessDeniedException", refused("lambda:GetPolicy", function+":prod")},
-		{"denied, but not this operation", deny("lambda:GetPolicy", "apigateway:*"), updateAlias, "", ""},
-		{"nobody is denied their name", deny("*"), whoAmI, "", ""},
-		{"expired", Control{Expired: true}, readStage, "ExpiredTokenException", spent},
-		{"expired for Lambda", Control{Expired: true}, getPolicy, "ExpiredTokenException", spent},
-		{"expired for STS", Control{Expired: true}, whoAmI, "ExpiredToken", spent},
-		{"expired long ago", Control{ExpireAfter: 1}, readStage, "ExpiredTokenException", spent},
-		{"expires later", Control{ExpireAfter: time.Hour}, readStage, "", ""},
-		{"a conflict", Control{Conflicts: 1}, patchStage, "ConflictException", "Unable to complete operation due to concurrent modification. Please try again later."},
-		{"a conflict, but not for readers", Control{Conflicts: 1}, readStage, "", ""},
-		{"a conflict, but not of Lambda", Control{Conflicts: 1}, updateAlias, "", ""},
-		{"a clock a little off", Control{ClockSkew: 4 * time.Minute}, readStage, "", ""},
+		{ranOnce, "denied", deny("apigateway:PATCH"), patchStage, "AccessDeniedException", refused("apigateway:PATCH", stage)},
+		{ranOnce, "denied, but not to read", deny("apigateway:PATCH"), readStage, "", ""},
+		{ranOnce, "denied by a wildcard", deny("apigateway:*"), readStage, "AccessDeniedException", refused("apigateway:GET", stage)},
+		{ranOnce, "denied everything", deny("*"), updateAlias, "AccessDeniedException", refused("lambda:UpdateAlias", function)},
+		{ranOnce, "denied in another case", deny("LAMBDA:update?lias"), updateAlias, "AccessDeniedException", refused("lambda:UpdateAlias", function)},
+		{ranOnce, "denied on an alias", deny("lambda:Get*"), getPolicy, "AccessDeniedException", refused("lambda:GetPolicy", function+":prod")},
+		{ranOnce, "denied, but not this operation", deny("lambda:GetPolicy", "apigateway:*"), updateAlias, "", ""},
+		{documented, "nobody is denied their name", deny("*"), whoAmI, "", ""},
+		{thirdParty, "expired", Control{Expired: true}, readStage, "ExpiredTokenException", spent},
+		{thirdParty, "expired for Lambda", Control{Expired: true}, getPolicy, "ExpiredTokenException", spent},
+		{thirdParty, "expired for STS", Control{Expired: true}, whoAmI, "ExpiredToken", spent},
+		{thirdParty, "expired long ago", Control{ExpireAfter: 1}, readStage, "ExpiredTokenException", spent},
+		{thirdParty, "expires later", Control{ExpireAfter: time.Hour}, readStage, "", ""},
+		{recorded, "a conflict", Control{Conflicts: 1}, patchStage, "ConflictException", "Unable to complete operation due to concurrent modification. Please try again later."},
+		{recorded, "a conflict, but not for readers", Control{Conflicts: 1}, readStage, "", ""},
+		{recorded, "a conflict, but not of Lambda", Control{Conflicts: 1}, updateAlias, "", ""},
+		{documented, "a clock a little off", Control{ClockSkew: 4 * time.Minute}, readStage, "", ""},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		fact(t, test.evidence, test.name, func(t *testing.T) {
 			s.must(s.server.SetFaults(Faults{Control: test.faults}))
 			err := test.do()
 			var refusal smithy.APIError

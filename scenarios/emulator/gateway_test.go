@@ -173,6 +173,8 @@ func TestConcurrent(t *testing.T) {
 		s.must(s.server.SetFaults(Faults{Seed: uint64(i), Gateway: Gateway{Cache: i%2 == 0}, Versions: map[string]Version{"2": {Latency: Latency{time.Millisecond, 1}, ColdStart: time.Millisecond, Errors: 0.1}}}))
 		s.mustPatch("prod", "remove /canarySettings")
 		s.server.Handle("other", nil)
+		s.mustPatch("prod", "replace /*/*/throttling/rateLimit "+fmt.Sprint(9000+i), "replace /cacheClusterEnabled "+fmt.Sprint(i%3 == 0), "replace /*/*/caching/enabled true")
+		s.domain(fmt.Sprintf("api%d.example.com", i), "(none):prod")
 	}
 	close(stop)
 	load.Wait()
