@@ -14,7 +14,7 @@ import (
 
 func (w world) emulatorCommand() *cobra.Command {
 	var listen, scenario string
-	var empty bool
+	var empty, exec bool
 	c := &cobra.Command{
 		Use:   "emulator",
 		Short: "Serve the embedded API Gateway and Lambda, for AWS CLI, boto3 and SDKs",
@@ -23,7 +23,10 @@ the demonstration system up. Credentials are not checked:
 
   export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_DEFAULT_REGION=us-east-1
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
-  aws apigateway get-rest-apis`,
+  aws apigateway get-rest-apis
+
+With --exec it runs what is uploaded: a package's bootstrap is started as a process
+of yours for each request at once. Whoever can reach the port can run programs.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var faults emulator.Faults
@@ -36,13 +39,13 @@ the demonstration system up. Credentials are not checked:
 					faults = *s.Emulator
 				}
 			}
-			server, err := emulator.Start(listen, faults)
+			server, err := emulator.StartWith(listen, faults, emulator.Options{Exec: exec})
 			if err != nil {
 				return usage(err)
 			}
 			defer server.Close()
 			if !empty {
-				if err := w.demonstrate(c.Context(), server.URL()); err != nil {
+				if err := w.demonstrate(c.Context(), server.URL(), exec); err != nil {
 					return err
 				}
 			}
@@ -54,17 +57,26 @@ the demonstration system up. Credentials are not checked:
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:4566", "loopback address; port 0 for any free one")
 	c.Flags().StringVar(&scenario, "scenario", "", "take the faults of this scenario (a built-in name or a file)")
+	c.Flags().BoolVar(&exec, "exec", false, execHelp)
 	c.Flags().BoolVar(&empty, "empty", false, "without the demonstration system")
 	return c
 }
 
 // demonstrate builds the demonstration system and says where it answers.
-func (w world) demonstrate(ctx context.Context, endpoint string) error {
+func (w world) demonstrate(ctx context.Context, endpoint string, exec bool) error {
 	client, err := stage.Connect(ctx, stage.Config{Endpoint: endpoint})
 	if err != nil {
 		return err
 	}
-	system, _, err := products.Up(ctx, client)
+	var o products.Options
+	if exec {
+		var note string
+		if o, note, err = hostFunction(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintln(w.stderr, note)
+	}
+	system, _, err := products.UpWith(ctx, client, o)
 	if err != nil {
 		return err
 	}

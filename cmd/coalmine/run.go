@@ -26,6 +26,7 @@ type play struct {
 	maxRate       float64
 	maxRequests   uint64
 	requestIDs    bool
+	exec          bool
 }
 
 func (w world) runCommand() *cobra.Command {
@@ -36,7 +37,8 @@ func (w world) runCommand() *cobra.Command {
 		Long: `Run a scenario: a built-in one by name, or a file (a path with a slash, or ending
 in .yaml). It runs on an embedded stack on loopback, unless AWS_ENDPOINT_URL names
 a control plane, or --expect-account the AWS account that it may change: there the
-default is ` + onAWS + `, after "coalmine stack up".
+default is ` + onAWS + `, after "coalmine stack up". With --exec the embedded
+system runs a real function, a process for each request at once, not a built-in one.
 
 Built-in: ` + strings.Join(scenarios.Builtin(), ", ") + `
 
@@ -50,6 +52,7 @@ Built-in: ` + strings.Join(scenarios.Builtin(), ", ") + `
 	f.StringVar(&p.rate, "rate", "", "requests per time, like 500/s (default: the scenario's)")
 	f.Uint64Var(&p.maxRequests, "max-requests", 0, "requests in all, the first ones included (default the scenario's: no limit)")
 	f.Float64Var(&p.maxRate, "max-rate", 1000, "highest rate per second that may be asked for, off loopback")
+	f.BoolVar(&p.exec, "exec", false, execHelp)
 	f.BoolVar(&p.requestIDs, "request-ids", false, requestIDsHelp)
 	f.StringVar(&p.journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
 	return c
@@ -65,6 +68,9 @@ func (p *play) run(ctx context.Context, w world, name string) error {
 	var client *stage.Client
 	var err error
 	if p.cloud.named(w) {
+		if p.exec {
+			return usagef("--exec: real functions run in the embedded system, and a control plane is named: want coalmine emulator --exec, or stack up")
+		}
 		if client, err = w.connectOwn(ctx, p.cloud); err != nil {
 			return err
 		}
@@ -74,10 +80,11 @@ func (p *play) run(ctx context.Context, w world, name string) error {
 		return usage(err)
 	}
 	journal := w.journalDir(p.journal)
+	var note string
 	switch {
 	case client == nil:
 		var stop func()
-		if client, stop, err = embedded(ctx, scenario.Emulator); err != nil {
+		if client, note, stop, err = embedded(ctx, scenario.Emulator, p.exec); err != nil {
 			return err
 		}
 		defer stop()
@@ -92,7 +99,7 @@ func (p *play) run(ctx context.Context, w world, name string) error {
 	case scenario.Emulator != nil:
 		fmt.Fprintln(w.stderr, "warning: the scenario's emulator settings are not applied: AWS_ENDPOINT_URL names another control plane")
 	}
-	return p.tell(ctx, w, client, scenario, journal)
+	return p.tell(ctx, w, client, note, scenario, journal)
 }
 
 // scenario reads the scenario, and what the command line says otherwise. Without a client it runs on loopback.
@@ -126,12 +133,15 @@ func (p *play) scenario(name string, client *stage.Client) (scenarios.Scenario, 
 	return s, s.Validate()
 }
 
-func (p *play) tell(ctx context.Context, w world, client *stage.Client, s scenarios.Scenario, journal string) error {
+func (p *play) tell(ctx context.Context, w world, client *stage.Client, note string, s scenarios.Scenario, journal string) error {
 	ref, err := s.Locate(ctx, client)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(w.stderr, client.Where(ref))
+	if note != "" {
+		fmt.Fprintln(w.stderr, note)
+	}
 	j, err := client.OpenJournal(journal, ref) // first: what an interrupted run left is not what is to be judged
 	if err != nil {
 		return err
@@ -149,24 +159,30 @@ func (p *play) tell(ctx context.Context, w world, client *stage.Client, s scenar
 	return err
 }
 
-// embedded is the demonstration system on an emulator in this process.
-func embedded(ctx context.Context, faults *emulator.Faults) (client *stage.Client, stop func(), err error) {
+// embedded is the demonstration system on an emulator in this process; the note says that real functions run.
+func embedded(ctx context.Context, faults *emulator.Faults, exec bool) (client *stage.Client, note string, stop func(), err error) {
 	if faults == nil {
 		faults = &emulator.Faults{Seed: 1}
 	}
-	server, err := emulator.Start("127.0.0.1:0", *faults)
+	var o products.Options
+	if exec {
+		if o, note, err = hostFunction(ctx); err != nil {
+			return nil, "", nil, err
+		}
+	}
+	server, err := emulator.StartWith("127.0.0.1:0", *faults, emulator.Options{Exec: exec})
 	if err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
 	stop = func() { server.Close() }
 	if client, err = stage.Connect(ctx, stage.Config{Endpoint: server.URL()}); err == nil {
-		_, _, err = products.Up(ctx, client)
+		_, _, err = products.UpWith(ctx, client, o)
 	}
 	if err != nil {
 		stop()
-		return nil, nil, err
+		return nil, "", nil, err
 	}
-	return client, stop, nil
+	return client, note, stop, nil
 }
 
 // tell runs a prepared story, shows it, and turns it into an exit code: an error that says something, where the story

@@ -20,25 +20,7 @@ func (w world) stackCommand() *cobra.Command {
 	}
 	a.flags(c.PersistentFlags())
 	c.AddCommand(
-		&cobra.Command{
-			Use:   "up",
-			Short: "Build what is missing: function, versions, aliases, permissions, API, stages",
-			Args:  cobra.NoArgs,
-			RunE: func(c *cobra.Command, _ []string) error {
-				client, err := w.stackClient(c.Context(), a)
-				if err != nil {
-					return err
-				}
-				system, said, err := products.Up(c.Context(), client)
-				for _, line := range said {
-					fmt.Fprintln(w.stdout, line)
-				}
-				if err == nil {
-					showSystem(w, system)
-				}
-				return err
-			},
-		},
+		w.stackUp(&a),
 		&cobra.Command{
 			Use:   "down",
 			Short: "Remove what up built, and nothing else",
@@ -55,6 +37,41 @@ func (w world) stackCommand() *cobra.Command {
 				return err
 			},
 		})
+	return c
+}
+
+func (w world) stackUp(a *cloud) *cobra.Command {
+	var exec bool
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Build what is missing: role, function, versions, aliases, permissions, API, stages",
+		Long: `Build what is missing of the demonstration system: role, function, versions,
+aliases, permissions, API and stages, all tagged.
+
+The function is built from the source in this program with the Go toolchain, for
+linux/arm64. An emulator on loopback gets placeholders, for it runs nothing it is
+sent, unless --exec says that it does: then the function is built for this machine.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := w.stackClient(c.Context(), *a)
+			if err != nil {
+				return err
+			}
+			o, err := packages(c.Context(), client, exec)
+			if err != nil {
+				return err
+			}
+			system, said, err := products.UpWith(c.Context(), client, o)
+			for _, line := range said {
+				fmt.Fprintln(w.stdout, line)
+			}
+			if err == nil {
+				showSystem(w, system)
+			}
+			return err
+		},
+	}
+	c.Flags().BoolVar(&exec, "exec", false, "the emulator runs functions: upload the real one")
 	return c
 }
 

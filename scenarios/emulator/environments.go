@@ -66,8 +66,8 @@ func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifi
 		wait = how.ColdStart
 	}
 	wait += how.Latency.sample(x.draw)
-	fate := Share(x.draw.share(forFailure))
-	if fate >= how.Errors+how.Crashes && fate < how.Errors+how.Crashes+how.Hang {
+	fault := how.draw(x.draw)
+	if fault == faultHang {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
@@ -75,7 +75,7 @@ func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifi
 		v.rest(x)
 		return nil, err
 	}
-	if fate >= how.Errors && fate < how.Errors+how.Crashes {
+	if fault == faultCrash {
 		return nil, errCrash
 	}
 	defer func() {
@@ -85,7 +85,7 @@ func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifi
 		}
 		v.rest(x)
 	}()
-	in := Invocation{Version: v.Version, Qualifier: qualifier, Fail: fate < how.Errors, Marker: how.Marker}
+	in := Invocation{Version: v.Version, Qualifier: qualifier, Fail: fault == faultError, Marker: how.Marker}
 	if f.handler == nil {
 		return getProducts(in), nil
 	}

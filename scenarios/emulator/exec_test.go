@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,7 +43,7 @@ type bench struct {
 	*stack
 }
 
-func newBench(t *testing.T, f Faults, o Options, change ...func(*lambda.CreateFunctionInput)) *bench {
+func newBench(t testing.TB, f Faults, o Options, change ...func(*lambda.CreateFunctionInput)) *bench {
 	t.Helper()
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("there is no go toolchain to build the test's function with")
@@ -184,6 +185,16 @@ func TestExecEnds(t *testing.T) {
 		}
 		before = after
 	}
+}
+
+// BenchmarkExec is the gateway and a real function, two processes of it.
+func BenchmarkExec(b *testing.B) {
+	s := newBench(b, Faults{}, Options{Processes: 2})
+	s.createAPI()
+	s.allow("prod")
+	s.createStage("prod", map[string]string{"lambdaAlias": "prod"})
+	b.SetParallelism((2 + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
+	benchGateway(b, s.stack)
 }
 
 func TestExecBehindTheGateway(t *testing.T) {

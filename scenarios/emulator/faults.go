@@ -27,7 +27,7 @@ type Faults struct {
 type Version struct {
 	Errors    Share         `yaml:"errors"`     // 500s that the function answers itself, with its marker
 	Crashes   Share         `yaml:"crashes"`    // unhandled: the gateway's anonymous 502
-	Hang      Share         `yaml:"hang"`       // no answer until the integration timeout (29 s), then 504
+	Hang      Share         `yaml:"hang"`       // no answer until the integration timeout (29 s), then 504; a real function is killed at its own timeout before, 502
 	Latency   Latency       `yaml:"latency"`    // of every answer
 	ColdStart time.Duration `yaml:"cold-start"` // added whenever a concurrent environment has to be started
 	Marker    Marker        `yaml:"marker"`
