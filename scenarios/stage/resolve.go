@@ -111,9 +111,10 @@ func (c *Client) examine(ctx context.Context, ref Ref, t *Target) error {
 
 // examineBoth asks Lambda about both sides, at the same time.
 func (c *Client) examineBoth(ctx context.Context, t *Target, source string) error {
+	same := t.Canary != nil && t.Canary.sameAs(t.Baseline)
 	done := make(chan error, 1)
 	go func() {
-		if t.Canary == nil || t.Canary.sameAs(t.Baseline) {
+		if t.Canary == nil || same {
 			done <- nil
 			return
 		}
@@ -129,7 +130,7 @@ func (c *Client) examineBoth(ctx context.Context, t *Target, source string) erro
 	}
 	t.BaselineVersion = t.Baseline.Version
 	if t.Canary != nil {
-		if t.Canary.sameAs(t.Baseline) {
+		if same {
 			*t.Canary = t.Baseline
 		}
 		t.CanaryVersion = t.Canary.Version
