@@ -76,6 +76,7 @@ type move struct {
 // Read asks for what the checks need beyond the target. It takes no longer than five seconds, whatever does not answer.
 func Read(ctx context.Context, c *stage.Client, ref stage.Ref, t stage.Target, p Plan) Facts {
 	f := Facts{ref: ref, target: t, place: placeOf(c), now: time.Now(), reserved: map[string]reading[*int]{}}
+	functions := f.functions() // before anything is written beside it
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s := newServices(c)
@@ -84,7 +85,6 @@ func Read(ctx context.Context, c *stage.Client, ref stage.Ref, t stage.Target, p
 		ask(g, &f.limits, s.limits)
 	}
 	ask(g, &f.concurrency, s.concurrency)
-	functions := f.functions()
 	reserved := make([]reading[*int], len(functions))
 	for i, name := range functions {
 		ask(g, &reserved[i], func(ctx context.Context) (*int, error) { return s.reserved(ctx, name) })
