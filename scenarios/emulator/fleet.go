@@ -21,10 +21,12 @@ const (
 type fleet struct {
 	ctx    context.Context // of what nobody waits for; ends with Close
 	cancel context.CancelFunc
-	dir    string         // where packages are unpacked
-	most   int            // processes at once
-	starts chan func()    // runs on one thread until close
-	atOnce int            // processes that may be starting, of one version
+	dir    string      // where packages are unpacked
+	most   int         // processes at once
+	starts chan func() // runs on one thread until close
+	// Processes of one version that may be starting. Each start costs a core for some 10 ms: more of them starve those that
+	// serve, more requests wait, and more would be started.
+	atOnce int
 	all    sync.WaitGroup // whatever has to end before close may return
 
 	mu      sync.Mutex
@@ -63,7 +65,7 @@ func newFleet(most int) (*fleet, error) {
 		return nil, err
 	}
 	f := &fleet{
-		dir: dir, most: most, atOnce: 2 * runtime.NumCPU(), starts: make(chan func()),
+		dir: dir, most: most, atOnce: max(1, runtime.NumCPU()/2), starts: make(chan func()),
 		living: map[*process]bool{}, pools: map[*environments]*pool{},
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
