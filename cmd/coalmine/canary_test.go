@@ -47,6 +47,7 @@ func TestCanaryByHand(t *testing.T) {
 	do(0, "variable lambdaAlias=staging", "show")
 	do(0, `"staging" -> "prod"`, "rollback")
 	s.asBefore(t)
+	do(2, "knows of no promote", "rollback") // it would take a later canary away
 }
 
 // A dry run shows what the verb would do, and does not.

@@ -186,6 +186,9 @@ func (j *Journal) Promoted() (Measured, bool) {
 func (j *Journal) sincePromote() []Step {
 	var later []Step
 	for _, story := range slices.Backward(j.stories) {
+		if story.rolledBack() {
+			return nil // the promote before it is undone
+		}
 		for i, step := range slices.Backward(story.Steps) {
 			if step.Verb == verbPromote && step.Before != nil && step.done() {
 				return slices.Concat(story.Steps[i:], later)

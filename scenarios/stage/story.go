@@ -145,3 +145,8 @@ func (s *Story) note(r record) {
 		s.End = r.End
 	}
 }
+
+// rolledBack reports whether the story ended with a promote undone.
+func (s Story) rolledBack() bool {
+	return s.End != nil && s.End.Restored && slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Verb == verbRollback && step.done() })
+}
