@@ -23,7 +23,7 @@ func (s *Story) act(ctx context.Context) error {
 		s.after(ctx, analyze.After, target.Canary, target.Baseline)
 		if s.Then == Repoint && s.Recorder.Judge.Outcome() == analyze.Pass {
 			if err := s.repoint(ctx); err != nil {
-				return errors.Join(err, s.rollbackIfAllowed(ctx))
+				return s.unrepointed(ctx, err)
 			}
 			s.after(ctx, analyze.After+"/repoint", target.Canary, target.Baseline)
 		}
@@ -65,6 +65,14 @@ func (s *Story) stranded(err error) error {
 		return fmt.Errorf("%w: the stage is as it was found, canary included", err)
 	}
 	return fmt.Errorf("%w: the canary is still live; with credentials that work: coalmine canary recover %s", err, s.Control.Journal.Path())
+}
+
+// unrepointed takes the promote back with what there is of the repoint, or leaves the journal open for recover.
+func (s *Story) unrepointed(ctx context.Context, err error) error {
+	if s.Act.Reject == Rollback {
+		return errors.Join(err, s.rollback(ctx))
+	}
+	return fmt.Errorf("%w: promoted, and half repointed: coalmine canary recover %s takes all of it back", err, s.Control.Journal.Path())
 }
 
 func (s *Story) rollbackIfAllowed(ctx context.Context) error {

@@ -47,11 +47,12 @@ func (s *Story) breaker(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 	defer cancel()
-	s.stopped = true
-	if err := s.percent(ctx, 0); !stage.IsNotFound(err) {
-		return err
+	err := s.percent(ctx, 0)
+	if stage.IsNotFound(err) {
+		err = nil // gone, and its traffic with it
 	}
-	return nil // gone, and its traffic with it
+	s.stopped = err == nil
+	return err
 }
 
 // changes reports whether there is a canary that this story may change.

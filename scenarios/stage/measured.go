@@ -154,7 +154,8 @@ func (m *Measured) sameCanary(now position) error {
 	}
 	if m.Ref.Weighted() && len(now.Aliases) > 0 && len(m.Aliases) == 1 {
 		alias := now.weighted(m.Ref)
-		if is, _ := alias.canary(); alias.Version != m.Aliases[0].Version || is == "" || m.Aliases[0].Weights[is] == 0 {
+		is, _ := alias.canary()
+		if _, was := m.Aliases[0].Weights[is]; !was || alias.Version != m.Aliases[0].Version {
 			return fmt.Errorf("%w: %s", ErrChanged, joined(alias.pointing(m.Aliases[0])))
 		}
 		return nil
