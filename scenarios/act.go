@@ -101,6 +101,9 @@ func (s *Story) hold(ctx context.Context) error {
 	if s.raised && !s.stopped {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 		defer cancel()
+		if now, err := s.Control.Client.Again(ctx, s.Control.Live); err == nil && percentOf(now) != 100 {
+			return s.done(false) // somebody else's percentage by now, an operator's 0 % perhaps: not ours to overwrite
+		}
 		if err := s.percent(ctx, s.Recorder.Judge.Target().Percent); err != nil {
 			return s.stranded(err)
 		}
