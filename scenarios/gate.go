@@ -42,8 +42,10 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 		if err := g.way(ctx); err != nil {
 			return nil, err
 		}
-		if err := thenSaid(g.Client, g.Ref, g.Act, g.Then); err != nil {
-			return nil, err
+		if g.Act.Promote == Promote {
+			if err := g.Then.Said(g.Client, g.Ref); err != nil {
+				return nil, err
+			}
 		}
 		live, err := g.live(ctx, p)
 		p.Target = live

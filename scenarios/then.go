@@ -25,10 +25,13 @@ func (t *Then) UnmarshalText(text []byte) error {
 	return fmt.Errorf("want leave or repoint, got %q", text)
 }
 
-// thenSaid refuses a story that may promote on AWS without a word on what becomes of the stage's own alias.
-func thenSaid(c *stage.Client, ref stage.Ref, act Act, then Then) error {
-	if act.Promote != Promote || then != "" || ref.Weighted() || !c.Real() {
-		return nil
+// Said refuses a promote on AWS without a word on what becomes of the stage's own alias, and one about what is no stage.
+func (t Then) Said(c *stage.Client, ref stage.Ref) error {
+	switch {
+	case t == Repoint && ref.Weighted():
+		return refusal("--then repoint is about a stage: promoting a weighted alias moves the alias itself")
+	case t == "" && c.Real() && !ref.Weighted():
+		return refusal("then: missing: after a promote stage %s depends on the canary's alias: want leave, or repoint to move its own alias to the tested version", ref.Stage)
 	}
-	return refusal("then (--then): missing: after a promote stage %s depends on the canary's alias: want leave, or repoint to move its own alias to the tested version", ref.Stage)
+	return nil
 }

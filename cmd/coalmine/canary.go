@@ -199,17 +199,17 @@ func (h *byHand) deploy() *cobra.Command {
 
 func (h *byHand) promote() *cobra.Command {
 	var keep bool
-	var then thenFlag
+	var then scenarios.Then
 	var verdict string
 	c := h.verb("promote", "Make the canary the stage", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
-		if err := thenNeeded(c, ref, then.Then); err != nil {
+		if err := then.Said(c, ref); err != nil {
 			return nil, false, err
 		}
 		judged, err := h.judged(ctx, c, ref)
 		if err != nil {
 			return nil, false, err
 		}
-		repoints := then.Then == scenarios.Repoint
+		repoints := then == scenarios.Repoint
 		if repoints && len(judged.Arms) != 2 {
 			return nil, false, usagef("--path: missing: --then repoint has to know which alias is the stage's own")
 		}
@@ -230,7 +230,7 @@ func (h *byHand) promote() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&verdict, "verdict", "", "`FILE` that gate --verdict-out wrote: promotes only what was judged, while the verdict holds")
 	f.BoolVar(&keep, "keep-canary", false, "leave the canary settings at 0 %; AWS then refuses plain deployments to the stage")
-	f.Var(&then, "then", "leave or repoint the stage's own alias after it; must be said on AWS")
+	f.Var(thenFlag{&then}, "then", "leave or repoint the stage's own alias after it; must be said on AWS")
 	return c
 }
 
@@ -258,24 +258,12 @@ func (h *byHand) judged(ctx context.Context, c *stage.Client, ref stage.Ref) (st
 	return c.Measure(ctx, ref)
 }
 
-// thenNeeded refuses a promote on AWS that does not say what becomes of the stage's alias: after a default promote
-// production hangs on the alias that the canary was on.
-func thenNeeded(c *stage.Client, ref stage.Ref, then scenarios.Then) error {
-	switch {
-	case then == scenarios.Repoint && ref.Weighted():
-		return usagef("--then repoint is about a stage: promoting a weighted alias moves the alias itself")
-	case then == "" && c.Real() && !ref.Weighted():
-		return usagef("--then: missing: after a promote stage %s depends on the canary's alias: want leave, or repoint to move its own alias to the tested version", ref.Stage)
-	}
-	return nil
-}
-
 // thenFlag is --then.
-type thenFlag struct{ scenarios.Then }
+type thenFlag struct{ *scenarios.Then }
 
-func (t *thenFlag) String() string     { return string(t.Then) }
-func (t *thenFlag) Type() string       { return "leave|repoint" }
-func (t *thenFlag) Set(s string) error { return t.UnmarshalText([]byte(s)) }
+func (t thenFlag) String() string     { return "" } // the default, which help need not show
+func (t thenFlag) Type() string       { return "leave|repoint" }
+func (t thenFlag) Set(s string) error { return t.UnmarshalText([]byte(s)) }
 
 func (h *byHand) repoint() *cobra.Command {
 	return h.verb("repoint", "After a promote: move the stage's own alias to the promoted version, and the stage back to it", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {

@@ -22,7 +22,6 @@ type gate struct {
 	policy                 policyFlags
 	output                 output
 	promote, rollback, dry bool
-	then                   thenFlag
 	inconclusive           string
 	journal                string
 	warrant                string
@@ -57,7 +56,7 @@ and stops there.
 	f.BoolVar(&g.promote, "promote", false, "promote the canary on PROMOTE")
 	f.BoolVar(&g.rollback, "rollback", false, "remove the canary on REJECT")
 	f.BoolVar(&g.Keep, "keep-canary", false, "after a promote leave the canary settings at 0 %; AWS then refuses plain deployments to the stage")
-	f.Var(&g.then, "then", "after a promote leave, or repoint the stage's own alias to the tested version; must be said on AWS")
+	f.Var(thenFlag{&g.Then}, "then", "after a promote leave, or repoint the stage's own alias to the tested version; must be said on AWS")
 	f.DurationVar(&g.Bake, "bake", 0, "before a promote send the canary all of the traffic for so long, and judge that, too")
 	f.StringVar(&g.warrant, "verdict-out", "", "`FILE` for the verdict, for canary promote --verdict")
 	f.DurationVar(&g.holds, "verdict-expires", 30*time.Minute, "how long the verdict of --verdict-out may be acted on")
@@ -114,7 +113,7 @@ func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 func (g *gate) check(f *pflag.FlagSet) error {
 	acts := g.promote || g.rollback
 	switch {
-	case g.then.Then != "" && !g.promote:
+	case g.Then != "" && !g.promote:
 		return usagef("--then is about what follows --promote")
 	case g.Bake < 0:
 		return usagef("--bake: want a time, like 5m, got %s", g.Bake)
@@ -140,11 +139,6 @@ func (g *gate) check(f *pflag.FlagSet) error {
 
 // configure completes the gate with what depends on where the load goes.
 func (g *gate) configure() error {
-	if g.promote {
-		if err := thenNeeded(g.Client, g.Ref, g.then.Then); err != nil {
-			return err
-		}
-	}
 	rate, err := g.target.rateFor(g.target.url, 100, 1000)
 	if err != nil {
 		return err
@@ -156,7 +150,6 @@ func (g *gate) configure() error {
 		return err
 	}
 	g.Classify = g.target.classify
-	g.Then = g.then.Then
 	g.Act = scenarios.Act{Promote: scenarios.Hold, Reject: scenarios.Hold, Inconclusive: scenarios.Hold}
 	if g.promote {
 		g.Act.Promote = scenarios.Promote
@@ -169,8 +162,7 @@ func (g *gate) configure() error {
 
 // issue writes the verdict file of a story that could be told.
 func (g *gate) issue(control *scenarios.Control, a analyze.Analysis, told error) error {
-	var code exit
-	if g.warrant == "" || errors.As(told, &code) && code.err != nil || told != nil && code.code == 0 {
+	if code, verdict := told.(exit); g.warrant == "" || told != nil && (!verdict || code.err != nil) {
 		return nil
 	}
 	now := time.Now().UTC().Truncate(time.Second)
