@@ -17,14 +17,24 @@ import (
 // Format writes one kind of report.
 type Format func(io.Writer, analyze.Analysis) error
 
-var formats = map[string]Format{"table": Table, "json": JSON}
+// kind is a format with the name of its file.
+type kind struct {
+	draw Format
+	file string
+}
+
+var kinds = map[string]kind{
+	"table": {Table, "report.txt"},
+	"json":  {JSON, "report.json"},
+}
 
 // Formats names the kinds of reports.
-func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
+func Formats() []string { return slices.Sorted(maps.Keys(kinds)) }
 
-// Named finds a format.
-func Named(name string) (Format, error) {
-	return named(formats, name)
+// Named finds a format, and what its file is called.
+func Named(name string) (show Format, file string, err error) {
+	k, err := named(kinds, name)
+	return k.draw, k.file, err
 }
 
 func named[F any](formats map[string]F, name string) (F, error) {

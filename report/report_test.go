@@ -139,7 +139,7 @@ func TestReports(t *testing.T) {
 	for _, name := range []string{"promote", "reject", "reject-slow", "inconclusive", "void", "interrupted", "crashed", "error", "attack", "empty", "empty-attack", "never-settled", "hostile"} {
 		a := cases[name].analysis(t)
 		for _, format := range report.Formats() {
-			show, err := report.Named(format)
+			show, _, err := report.Named(format)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +225,7 @@ func TestWidest(t *testing.T) {
 	if report.Progress(analyze.Analysis{}) != "" || !strings.HasPrefix(report.Line(analyze.Analysis{}), "coalmine: 0 requests") {
 		t.Errorf("of nothing: %q, %q", report.Progress(analyze.Analysis{}), report.Line(analyze.Analysis{}))
 	}
-	if _, err := report.Named("xml"); err == nil || !strings.Contains(err.Error(), "json, table") {
+	if _, _, err := report.Named("xml"); err == nil || !strings.Contains(err.Error(), "json, table") {
 		t.Error(err)
 	}
 }
@@ -237,7 +237,7 @@ func (full) Write([]byte) (int, error) { return 0, os.ErrClosed }
 func TestWriteErrors(t *testing.T) {
 	a := cases["interrupted"].analysis(t)
 	for _, name := range report.Formats() {
-		show, _ := report.Named(name)
+		show, _, _ := report.Named(name)
 		if err := show(full{}, a); err == nil {
 			t.Errorf("%s: a full disk is no error", name)
 		}

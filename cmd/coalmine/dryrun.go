@@ -17,7 +17,7 @@ func (g *gate) preview(w world, ready *scenarios.Prepared, blocked error) error 
 	if ready == nil || blocked != nil && !errors.As(blocked, &preflight) {
 		return blocked
 	}
-	show, err := report.NamedPreview(g.output.format)
+	show, err := report.NamedPreview(g.output.first())
 	if err != nil {
 		return usagef("--format: %w", err)
 	}

@@ -13,35 +13,28 @@ import (
 	"github.com/spf13/pflag"
 
 	"coalmine/analyze"
-	"coalmine/report"
 )
 
-// output says where a run's report and run file go.
+// output says where a run's reports and run file go.
 type output struct {
-	format string
-	out    string
-	quiet  bool
-	show   report.Format
-	file   io.WriteCloser
-	path   string
+	reports
+	out   string
+	quiet bool
+	file  io.WriteCloser
+	path  string
 }
 
 func (o *output) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.format, "format", "table", "report on standard output: table or json")
+	o.reports.flags(f)
 	f.StringVar(&o.out, "out", "", `run file, NDJSON (default a new file under $XDG_STATE_HOME/coalmine/runs; "none" for none)`)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only warnings and the last line on standard error")
 }
 
-// check finds the format, before anything else is done.
-func (o *output) check() (err error) {
-	if o.show, err = report.Named(o.format); err != nil {
-		return usagef("--format: %w", err)
-	}
-	return nil
-}
-
 // open makes the run file, before anything is sent.
 func (o *output) open(w world, command string, now time.Time) error {
+	if err := o.reports.open(); err != nil {
+		return err
+	}
 	switch o.out {
 	case "none":
 		o.file = discard{}
@@ -63,9 +56,9 @@ func (o *output) open(w world, command string, now time.Time) error {
 	return nil
 }
 
-// close writes the report, and says where the evidence is.
+// close writes the reports, and says where they and the evidence are.
 func (o *output) close(w world, a analyze.Analysis) error {
-	err := errors.Join(o.show(w.stdout, a), o.file.Close())
+	err := errors.Join(o.write(w, a), o.file.Close())
 	if o.path != "" {
 		fmt.Fprintf(w.stderr, "run file: %s (show it again: coalmine report %s)\n", o.path, o.path)
 	}

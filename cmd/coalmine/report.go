@@ -11,7 +11,8 @@ import (
 )
 
 func (w world) reportCommand() *cobra.Command {
-	var format, policy string
+	var policy string
+	var shown reports
 	var log accessLog
 	c := &cobra.Command{
 		Use:   "report FILE",
@@ -33,9 +34,8 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 			if err := log.check(); err != nil {
 				return err
 			}
-			show, err := report.Named(format)
-			if err != nil {
-				return usagef("--format: %w", err)
+			if err := shown.check(); err != nil {
+				return err
 			}
 			file, err := os.Open(args[0])
 			if err != nil {
@@ -62,7 +62,10 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 			if err != nil {
 				return exit{code(c.Context(), err), fmt.Errorf("%s: %w", args[0], err)}
 			}
-			if err := show(w.stdout, analysis); err != nil {
+			if err := shown.open(); err != nil {
+				return err
+			}
+			if err := shown.write(w, analysis); err != nil {
 				return err
 			}
 			if analysis.Header.Policy != nil {
@@ -75,7 +78,7 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&format, "format", "table", "table or json")
+	shown.flags(c.Flags())
 	log.flags(c.Flags())
 	c.Flags().StringVar(&policy, "policy", "", "judge the recorded windows by this policy file; the exit code is the new verdict's")
 	return c

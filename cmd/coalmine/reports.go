@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"coalmine/analyze"
+	"coalmine/report"
+)
+
+// reports are the formats that were asked for, and where they go: one to standard output, or each to a file.
+type reports struct {
+	formats []string // none: table
+	dir     string   // of a file for each; standard output then has the table
+	files   []string // in dir, in the order of formats
+}
+
+func (r *reports) flags(f *pflag.FlagSet) {
+	f.StringSliceVar(&r.formats, "format", nil, "report: "+strings.Join(report.Formats(), ", ")+"; repeatable with --out-dir (default table)")
+	f.StringVar(&r.dir, "out-dir", "", "`DIR` for a file of each --format; standard output then has the table")
+}
+
+// first is the format for what knows but one.
+func (r *reports) first() string {
+	if len(r.formats) == 0 {
+		return "table"
+	}
+	return r.formats[0]
+}
+
+// check finds the formats, before anything else is done.
+func (r *reports) check() error {
+	for i, name := range r.formats {
+		if _, _, err := report.Named(name); err != nil {
+			return usagef("--format: %w", err)
+		}
+		if slices.Contains(r.formats[:i], name) {
+			return usagef("--format: %s is asked for twice", name)
+		}
+	}
+	if r.dir == "" && len(r.formats) > 1 {
+		return usagef("--format: %s: standard output has room for one: want --out-dir DIR, too", strings.Join(r.formats, ", "))
+	}
+	return nil
+}
+
+// open makes the files, empty, before anything is sent: what cannot be written is known then, and a report of an earlier
+// run is not taken for this one's.
+func (r *reports) open() error {
+	if r.dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return usagef("--out-dir: %w", err)
+	}
+	if len(r.formats) == 0 {
+		r.formats = []string{"table"}
+	}
+	for _, name := range r.formats {
+		_, file, _ := report.Named(name)
+		path := filepath.Join(r.dir, file)
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			return usagef("--out-dir: %w", err)
+		}
+		r.files = append(r.files, path)
+	}
+	return nil
+}
+
+// write draws each report.
+func (r *reports) write(w world, a analyze.Analysis) error {
+	shown := r.first()
+	if r.dir != "" {
+		shown = "table"
+	}
+	if err := draw(w.stdout, shown, a); err != nil {
+		return err
+	}
+	for i, path := range r.files {
+		var text bytes.Buffer
+		if err := draw(&text, r.formats[i], a); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+		fmt.Fprintf(w.stderr, "%s: %s\n", r.formats[i], path)
+	}
+	return nil
+}
+
+func draw(to io.Writer, format string, a analyze.Analysis) error {
+	show, _, err := report.Named(format)
+	if err != nil {
+		return err
+	}
+	return show(to, a)
+}

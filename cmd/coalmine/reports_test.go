@@ -1,0 +1,49 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"coalmine/report"
+)
+
+// Each format has a file, and standard output what a person reads.
+func TestOutDir(t *testing.T) {
+	file, _, _ := recorded(t)
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	_, table, _ := coalmine(t, t.Context(), nil, "report", file)
+	args := []string{"report", file, "--out-dir", dir}
+	for _, name := range report.Formats() {
+		args = append(args, "--format", name)
+	}
+	code, stdout, stderr := coalmine(t, t.Context(), nil, args...)
+	if code != 0 || stdout != table || table == "" {
+		t.Errorf("exit %d, %s; standard output is not the table:\n%s", code, stderr, stdout)
+	}
+	for _, name := range report.Formats() {
+		_, called, _ := report.Named(name)
+		path := filepath.Join(dir, called)
+		got, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(stderr, name+": "+path+"\n") {
+			t.Errorf("%s: %v, %s", name, err, stderr)
+		}
+		if _, alone, _ := coalmine(t, t.Context(), nil, "report", file, "--format", name); alone != string(got) || alone == "" {
+			t.Errorf("%s: the file is not what standard output would have had:\n%s", name, got)
+		}
+	}
+	// The directory alone: the table's file.
+	dir = t.TempDir()
+	if code, stdout, stderr := coalmine(t, t.Context(), nil, "report", file, "--out-dir", dir); code != 0 || stdout != table {
+		t.Errorf("exit %d, %s%s", code, stdout, stderr)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "report.txt")); err != nil || string(got) != table {
+		t.Errorf("%v, %s", err, got)
+	}
+	// A directory that cannot be made.
+	code, stdout, stderr = coalmine(t, t.Context(), nil, "report", file, "--out-dir", file)
+	if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, "coalmine: --out-dir: ") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
+	}
+}
