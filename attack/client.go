@@ -2,7 +2,6 @@ package attack
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -30,18 +29,16 @@ const (
 	idleForReopen = 4 * time.Second
 )
 
-// client is what the connections of a run share: the request as it goes over the wire and where it goes to.
+// client is what the connections of a run share: what they send and where it goes to.
 //
 // There is no net/http Transport in it: its two goroutines a connection cost half of what a hit costs, it retries
 // where an error has to be counted, and it does not say on which connection an answer came, which turns need.
 type client struct {
 	address    string
-	tls        *tls.Config // nil: plain
-	request    []byte
-	own        own           // what must not be shown of it
-	head       *http.Request // what the parser needs to know of it
-	idempotent bool
-	identified bool // each request has an id
+	tls        *tls.Config     // nil: plain
+	requests   func() requests // of a new connection
+	own        own             // what must not be shown of them
+	identified bool            // each request has an id
 	timeout    time.Duration
 	keep       int // bytes of a body
 	dialer     net.Dialer
@@ -49,52 +46,23 @@ type client struct {
 
 // newClient prepares a plan that is valid.
 func newClient(p Plan) (*client, error) {
-	target := p.Target
-	target.Method = p.method()
-	target.Header = make(http.Header)
-	for name, values := range p.Target.Header {
-		for _, v := range values {
-			target.Header.Add(name, v)
-		}
-	}
-	if target.Header.Get("User-Agent") == "" {
-		target.Header.Set("User-Agent", p.UserAgent)
-		if p.UserAgent == "" {
-			target.Header.Set("User-Agent", DefaultUserAgent)
-		}
-	}
-	if p.RunID != "" {
-		target.Header.Set("X-Coalmine-Run", p.RunID)
-	}
-	if p.RequestIDs {
-		target.Header.Set(idHeader, RequestID{}.String())
-	}
-	request, err := target.Request()
+	request, to, err := p.serialise(p.Target)
 	if err != nil {
 		return nil, err
 	}
-	var wire bytes.Buffer
-	if err := request.Write(&wire); err != nil {
-		return nil, err
-	}
 	c := &client{
-		address: hostPort(request.URL),
-		request: wire.Bytes(),
-		own:     ownValues(p.Target),
-		head:    &http.Request{Method: target.Method},
-		timeout: p.timeout(),
-		keep:    classifiedBytes,
-	}
-	c.identified = p.RequestIDs
-	switch target.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		c.idempotent = true
+		address:    hostPort(to),
+		requests:   func() requests { return constant(*request, p.RequestIDs) },
+		own:        ownValues(p.Target),
+		identified: p.RequestIDs,
+		timeout:    p.timeout(),
+		keep:       classifiedBytes,
 	}
 	if len(p.Expect.JSON) > 0 {
 		c.keep = keptBytes
 	}
-	if request.URL.Scheme == "https" {
-		c.tls = &tls.Config{ServerName: request.URL.Hostname(), InsecureSkipVerify: p.Insecure, NextProtos: []string{"http/1.1"}}
+	if to.Scheme == "https" {
+		c.tls = &tls.Config{ServerName: to.Hostname(), InsecureSkipVerify: p.Insecure, NextProtos: []string{"http/1.1"}}
 	}
 	return c, nil
 }
@@ -140,13 +108,14 @@ func (r *reply) fail(err error) {
 // A connection carries one request at a time. It opens when first needed, and again when the target closed it.
 type connection struct {
 	*client
-	wire      []byte // the request as this connection sends it
-	ids       ids
+	source    requests
+	request   *request // of the hit under way, or of the last one
 	conn      net.Conn // nil: closed
 	raw       net.Conn // under TLS; what is closed, because a farewell could block
 	unwatch   func() bool
 	from      meter
 	br        *bufio.Reader
+	head      http.Request // what the parser needs to know of the request
 	fresh     bool
 	idleSince time.Time
 	reply     reply
@@ -155,11 +124,7 @@ type connection struct {
 }
 
 func (c *client) connection() *connection {
-	conn := &connection{client: c, wire: c.request}
-	if c.identified {
-		conn.wire = bytes.Clone(c.request)
-		conn.ids = newIDs(conn.wire)
-	}
+	conn := &connection{client: c, source: c.requests()}
 	conn.br = bufio.NewReader(&conn.from)
 	conn.lookup = conn.headerValue
 	return conn
@@ -179,7 +144,7 @@ func (c *connection) headerValue(name string) []byte {
 
 // requestID is what the last hit went by: what the answer says, where it says a UUID, else what was sent.
 func (c *connection) requestID() RequestID {
-	id := c.ids.now
+	id := c.request.id
 	id.parse(c.headerValue(idHeader))
 	return id
 }
@@ -200,22 +165,20 @@ func (c *connection) classify(classifier Classifier) (version []byte, cause Caus
 	return nil, cause
 }
 
-// do sends the request and reads its answer to the end. It returns soon after ctx ends.
-func (c *connection) do(ctx context.Context) *reply {
+// do sends the request of hit n and reads its answer to the end. It returns soon after ctx ends.
+func (c *connection) do(ctx context.Context, n uint64) *reply {
+	c.request = c.source(n)
 	sent := time.Now()
 	deadline := sent.Add(c.timeout)
 	idle := time.Duration(0)
 	if c.conn != nil {
 		idle = sent.Sub(c.idleSince)
 	}
-	if idle >= idleForReopen && !c.idempotent {
+	if idle >= idleForReopen && !c.request.idempotent {
 		c.close()
 	}
-	if c.identified {
-		c.ids.next()
-	}
 	c.attempt(ctx, deadline)
-	if c.reply.class == Transport && !c.reply.fresh && c.from.got == 0 && idle >= idleForRetry && c.idempotent {
+	if c.reply.class == Transport && !c.reply.fresh && c.from.got == 0 && idle >= idleForRetry && c.request.idempotent {
 		c.close()
 		c.attempt(ctx, deadline)
 	}
@@ -251,7 +214,8 @@ func (c *connection) exchange(deadline time.Time) (reusable bool) {
 		c.reply.fail(err)
 		return false
 	}
-	_, sendErr := c.conn.Write(c.wire)
+	c.head.Method = c.request.method
+	_, sendErr := c.conn.Write(c.request.wire)
 	response, err := c.readHeader() // a target may answer before it has read all, and close
 	if err != nil {
 		if sendErr != nil {
@@ -272,7 +236,7 @@ func (c *connection) exchange(deadline time.Time) (reusable bool) {
 
 func (c *connection) readHeader() (*http.Response, error) {
 	for range mostInformative {
-		response, err := http.ReadResponse(c.br, c.head)
+		response, err := http.ReadResponse(c.br, &c.head)
 		if err != nil {
 			return nil, err
 		}

@@ -167,7 +167,7 @@ func TestOwnLimitsAreNobodysError(t *testing.T) {
 		sender := sender{run: r, connection: c}
 		due := time.Duration(i) * WindowLength
 		r.tally.sent(due, due, false)
-		sender.send(due, due)
+		sender.send(uint64(i), due, due)
 		c.close()
 	}
 	r.tally.sealRest()
@@ -189,7 +189,7 @@ func TestRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.ReplaceAll(string(c.request), "\r\n", "\n"); got != want {
+		if got := strings.ReplaceAll(string(c.requests()(0).wire), "\r\n", "\n"); got != want {
 			t.Errorf("%s:\n%q, want\n%q", name, got, want)
 		}
 	}
@@ -228,9 +228,9 @@ func TestStaleConnections(t *testing.T) {
 		}
 		c := client.connection()
 		defer c.close()
-		first := c.do(t.Context()).class
+		first := c.do(t.Context(), 0).class
 		time.Sleep(pause)
-		return []Class{first, c.do(t.Context()).class}
+		return []Class{first, c.do(t.Context(), 0).class}
 	}
 	idle, requests := closing(50 * time.Millisecond)
 	if got := ask(idle, idleForRetry+50*time.Millisecond); got[0] != "" || got[1] != "" || requests.Load() != 2 {
@@ -264,7 +264,7 @@ func TestBodies(t *testing.T) {
 			}
 			c := client.connection()
 			for range 2 {
-				r := c.do(t.Context())
+				r := c.do(t.Context(), 0)
 				if r.class != "" || r.size != int64(size) || len(r.body) != kept {
 					t.Errorf("%d bytes: %q, %d, kept %d, want %d: %v", size, r.class, r.size, len(r.body), kept, r.err)
 				}

@@ -188,18 +188,11 @@ func (p Plan) patience() time.Duration {
 	return limit
 }
 
-func (p Plan) method() string {
-	if p.Target.Method == "" {
-		return http.MethodGet
-	}
-	return p.Target.Method
-}
-
 // place names the target in messages: no query, which may hold a key.
 func (p Plan) place() string {
 	u, err := url.Parse(p.Target.URL)
 	if err != nil {
-		return p.method()
+		return methodOf(p.Target)
 	}
-	return p.method() + " " + u.Scheme + "://" + u.Host + u.EscapedPath()
+	return methodOf(p.Target) + " " + u.Scheme + "://" + u.Host + u.EscapedPath()
 }

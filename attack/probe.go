@@ -62,7 +62,7 @@ func Probe(ctx context.Context, p Plan, n int) (Sample, error) {
 		p.Budget.spend(uint64(len(batch)))
 		var probing sync.WaitGroup
 		for i := range batch {
-			probing.Go(func() { batch[i] = connections[i].probe(ctx, &expect, p.Classify) })
+			probing.Go(func() { batch[i] = connections[i].probe(ctx, uint64(n-left+i), &expect, p.Classify) })
 		}
 		probing.Wait()
 		if err := context.Cause(ctx); err != nil {
@@ -87,9 +87,9 @@ func reachable(answers []Probed) error {
 	return errors.New(answers[0].Trouble)
 }
 
-func (c *connection) probe(ctx context.Context, expect *expectation, classifier Classifier) Probed {
+func (c *connection) probe(ctx context.Context, n uint64, expect *expectation, classifier Classifier) Probed {
 	sent := time.Now()
-	r := c.do(ctx)
+	r := c.do(ctx, n)
 	got := Probed{Status: r.status, Header: r.header, Class: expect.class(r), Latency: time.Since(sent), own: c.own}
 	got.Body = bytes.Clone(r.body[:min(len(r.body), classifiedBytes)])
 	if r.err != nil {

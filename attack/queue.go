@@ -31,6 +31,7 @@ type queue struct {
 
 // A hit is due, and goes out.
 type hit struct {
+	number  uint64 // of the load, from 0
 	due     time.Duration
 	blocked bool
 }
@@ -110,7 +111,7 @@ func (r *run) dispatchDue() (wait time.Duration, more bool) {
 
 // ready says how long to wait until the next hit may go out: until it is due, and not too soon after the one before.
 func (q *queue) ready(begin, now time.Duration) (h hit, wait time.Duration) {
-	h.due = begin + q.schedule.Due(q.next)
+	h.number, h.due = q.next, begin+q.schedule.Due(q.next)
 	if h.due > now {
 		q.blocked = false
 		return h, h.due - now
@@ -159,7 +160,7 @@ func (r *run) work(w *worker) {
 			for more := true; more && r.ctx.Err() == nil; h, more = r.queue.again(w, r.begin, r.now) {
 				sent := r.now()
 				r.tally.sent(h.due, sent, h.blocked)
-				s.send(h.due, sent)
+				s.send(h.number, h.due, sent)
 			}
 		case <-r.ctx.Done():
 			return

@@ -183,12 +183,11 @@ func (h *Histogram) takeAt(i int) {
 
 // ids makes the request ids of one connection, and writes each into its copy of the request.
 type ids struct {
-	source *rand.ChaCha8 // nil: none are sent
-	place  []byte        // in the request
-	now    RequestID
+	source *rand.ChaCha8
+	place  []byte // in the request
 }
 
-// newIDs finds the place in a request that newClient made.
+// newIDs finds the place in a request that serialise made.
 func newIDs(request []byte) ids {
 	var seed [32]byte
 	crypto.Read(seed[:]) // never fails
@@ -197,10 +196,11 @@ func newIDs(request []byte) ids {
 }
 
 // next gives the coming request another id, of version 4.
-func (g *ids) next() {
-	binary.BigEndian.PutUint64(g.now[:8], g.source.Uint64())
-	binary.BigEndian.PutUint64(g.now[8:], g.source.Uint64())
-	g.now[6] = g.now[6]&0x0f | 0x40
-	g.now[8] = g.now[8]&0x3f | 0x80
-	g.now.put(g.place)
+func (g *ids) next() (id RequestID) {
+	binary.BigEndian.PutUint64(id[:8], g.source.Uint64())
+	binary.BigEndian.PutUint64(id[8:], g.source.Uint64())
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	id.put(g.place)
+	return id
 }

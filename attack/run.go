@@ -71,6 +71,10 @@ type run struct {
 	begin  time.Duration // of the load, on the clock
 	tally  *tally
 
+	// finished is told of every hit that was counted, by the goroutine that carried it; nil: nobody is. The outcome and
+	// its version are valid during the call only.
+	finished func(*outcome)
+
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -149,11 +153,11 @@ func (r *run) closedLoop() {
 		if r.ctx.Err() != nil {
 			return
 		}
-		due, ok := r.tally.take()
+		number, due, ok := r.tally.take()
 		if !ok {
 			return
 		}
-		if s.send(due, due) == Transport {
+		if s.send(number, due, due) == Transport {
 			wait = closedLoopPause
 		}
 	}
@@ -168,9 +172,9 @@ type sender struct {
 
 // send carries one hit and counts what became of it. Nothing became of a hit that was cancelled, or that this machine
 // could not send: it stays pending, which speaks neither for the target nor against it.
-func (s *sender) send(due, sent time.Duration) Class {
+func (s *sender) send(number uint64, due, sent time.Duration) Class {
 	r := s.run
-	reply := s.connection.do(r.ctx)
+	reply := s.connection.do(r.ctx, number)
 	answered := r.now()
 	if reply.class != "" && r.ctx.Err() != nil {
 		return reply.class
@@ -179,16 +183,23 @@ func (s *sender) send(due, sent time.Duration) Class {
 		r.tally.unsent(due)
 		return reply.class
 	}
-	o := outcome{due: due, sent: sent, answered: answered, class: r.expect.class(reply)}
+	request := s.connection.request
+	o := outcome{
+		number: number, target: request.target, due: due, sent: sent, answered: answered,
+		class: r.expect.class(reply), status: reply.status, in: reply.size, out: int64(len(request.wire)),
+	}
 	o.version, o.cause = s.connection.classify(r.plan.Classify)
 	o.turn = s.turn(reply.fresh, o.version)
 	if o.class == Wrong && r.tally.wantsExample() {
 		o.example = r.expect.example(reply, r.client.own)
 	}
-	if o.id = s.connection.ids.now; len(o.version) == 0 && s.connection.identified {
+	if o.id = request.id; len(o.version) == 0 && s.connection.identified {
 		o.id = s.connection.requestID()
 	}
 	r.tally.answered(&o)
+	if r.finished != nil {
+		r.finished(&o)
+	}
 	return o.class
 }
 

@@ -31,13 +31,17 @@ func clockSince(epoch time.Time) clock {
 
 // An outcome is what became of one hit.
 type outcome struct {
+	number              uint64        // of the load, from 0
+	target              int           // which of the plan's
 	due, sent, answered time.Duration // on the run's clock
 	class               Class
+	status              int    // 0: no answer
 	version             []byte // empty: none was found
 	cause               Cause  // why not
 	turn                turn
 	id                  RequestID // of one without a version, if hits have ids
 	example             string
+	in, out             int64 // bytes of the answer's body, and of the whole request
 }
 
 // tally counts hits into the windows they were due in, and seals these in due order.
@@ -124,13 +128,14 @@ func (t *tally) dueIn(index int64) uint64 {
 
 // take makes one hit of a closed loop due: now. The clock is read under the lock, so that no hit is due in a window
 // already sealed.
-func (t *tally) take() (due time.Duration, ok bool) {
+func (t *tally) take() (number uint64, due time.Duration, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
 	if now >= t.end || t.taken == t.limit {
-		return 0, false
+		return 0, 0, false
 	}
+	number = t.taken
 	if t.taken++; t.taken == t.limit {
 		t.end = now + 1
 	}
@@ -138,7 +143,7 @@ func (t *tally) take() (due time.Duration, ok bool) {
 	w.due++
 	w.sent++
 	w.wake.Add(0)
-	return now, true
+	return number, now, true
 }
 
 // sent counts a hit of an open loop when it goes out.
