@@ -44,19 +44,24 @@ func (l Learned) Classifier() Classifier {
 // Learn looks for a place in the answers whose values are one-to-one with the versions, each of which was asked where
 // only it answers. A value that is the version's own name is preferred to a last number that is, and this to any
 // other value that differs: prices, dates and instances do so by chance. Then headers are preferred to JSON, and JSON
-// to text.
+// to text. A version that fails every request shows at most its own name: what else its errors say, everybody's may.
 func Learn(byVersion map[string][]Probed) (Learned, error) {
 	versions := slices.Sorted(maps.Keys(byVersion))
 	if len(versions) < 2 {
 		return Learned{}, fmt.Errorf("tell versions apart: there are answers of %d version: want two at least", len(versions))
 	}
-	telling := make(map[string][]Probed, len(versions))
-	var all []Probed
+	telling, good := make(map[string][]Probed, len(versions)), make(map[string][]Probed, len(versions))
+	var all, failed []Probed
 	for _, v := range versions {
 		if telling[v] = tellingAnswers(byVersion[v]); len(telling[v]) == 0 {
-			return Learned{}, fmt.Errorf("tell versions apart: version %s did not answer", v)
+			return Learned{}, fmt.Errorf("tell versions apart: version %s did not answer%s", v, errorsOf(byVersion[v]))
 		}
 		all = append(all, telling[v]...)
+		if telling[v][0].Class == "" {
+			good[v] = telling[v]
+		} else {
+			failed = append(failed, byVersion[v]...)
+		}
 	}
 	places := placesIn(all)
 	for _, at := range places.ofNames() {
@@ -64,6 +69,9 @@ func Learn(byVersion map[string][]Probed) (Learned, error) {
 		if values != nil && namesItself(values) {
 			return at.learned(values), nil
 		}
+	}
+	if len(good) < len(versions) {
+		return learnOfGood(versions, good, failed, all[0])
 	}
 	for _, at := range places.ofValues() {
 		values := valuesOf(at, telling)
@@ -74,6 +82,28 @@ func Learn(byVersion map[string][]Probed) (Learned, error) {
 	return Learned{}, indistinct(fmt.Sprintf("nothing in their answers differs between versions %s", strings.Join(versions, " and ")), all[0])
 }
 
+// learnOfGood looks for where the good answers name their versions: those that fail will name theirs there, too. One
+// version's answers alone tell this only of a place that is called like something that names a release.
+func learnOfGood(versions []string, good map[string][]Probed, failed []Probed, shown Probed) (Learned, error) {
+	var all []Probed
+	for _, v := range slices.Sorted(maps.Keys(good)) {
+		all = append(all, good[v]...)
+	}
+	for _, at := range placesIn(all).ofNames() {
+		values := valuesOf(at, good)
+		if values == nil || !namesItself(values) || !at.hint && len(good) < 2 {
+			continue
+		}
+		for _, v := range versions {
+			values[v] = v
+		}
+		learned := at.learned(values)
+		learned.Where += errorsOf(failed)
+		return learned, nil
+	}
+	return Learned{}, indistinct(fmt.Sprintf("nothing in the good answers names their versions, of versions %s%s", strings.Join(versions, " and "), errorsOf(failed)), shown)
+}
+
 // LearnMixed looks for what tells two versions apart in answers of both, not knowing which answer is whose: a place
 // that holds exactly these two names, alone or as the last number in a text.
 func LearnMixed(answers []Probed, baseline, canary string) (Learned, error) {
@@ -82,7 +112,7 @@ func LearnMixed(answers []Probed, baseline, canary string) (Learned, error) {
 	}
 	telling := tellingAnswers(answers)
 	if len(telling) == 0 {
-		return Learned{}, fmt.Errorf("tell versions %s and %s apart: nothing answered", baseline, canary)
+		return Learned{}, fmt.Errorf("tell versions %s and %s apart: nothing answered%s", baseline, canary, errorsOf(answers))
 	}
 	both := map[string]string{baseline: baseline, canary: canary}
 	// An arm whose every answer is an error is only among the failed ones.
@@ -99,10 +129,40 @@ func LearnMixed(answers []Probed, baseline, canary string) (Learned, error) {
 			if other == name {
 				other = canary
 			}
-			return Learned{}, indistinct(fmt.Sprintf("all %d answers name version %s (%s), none %s", len(telling), name, at.rule, other), telling[0])
+			if at.hint && name == baseline && telling[0].Class == "" && len(telling) < len(answers) {
+				// Perhaps a canary that fails all it gets: its errors are judged though nothing says whose they are.
+				learned := at.learned(both)
+				learned.Where += fmt.Sprintf("; none of %d answers is of version %s%s", len(answers), other, errorsOf(answers))
+				return learned, nil
+			}
+			return Learned{}, indistinct(fmt.Sprintf("all %d good answers name version %s (%s), none %s%s", len(telling), name, at.rule, other, errorsOf(answers)), telling[0])
 		}
 	}
-	return Learned{}, indistinct(fmt.Sprintf("no header, JSON value or text in %d answers names version %s or %s", len(telling), baseline, canary), telling[0])
+	return Learned{}, indistinct(fmt.Sprintf("no header, JSON value or text in %d answers names version %s or %s%s", len(telling), baseline, canary, errorsOf(answers)), telling[0])
+}
+
+// errorsOf says how many of the answers were errors, of which kinds; "" where none was.
+func errorsOf(answers []Probed) string {
+	kinds, n := map[string]int{}, 0
+	for _, a := range answers {
+		switch {
+		case a.Class == "":
+			continue
+		case a.Status >= 300:
+			kinds[fmt.Sprintf("HTTP %d", a.Status)]++
+		default:
+			kinds[string(a.Class)]++
+		}
+		n++
+	}
+	if n == 0 {
+		return ""
+	}
+	var said []string
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		said = append(said, fmt.Sprintf("%d x %s", kinds[kind], kind))
+	}
+	return fmt.Sprintf("; %d of %d answers were errors: %s", n, len(answers), strings.Join(said, ", "))
 }
 
 // LearnAlone looks for what names the version in answers that should all be one's: a place called like something that
@@ -111,7 +171,7 @@ func LearnMixed(answers []Probed, baseline, canary string) (Learned, error) {
 func LearnAlone(answers []Probed, expect, absent string) (Learned, error) {
 	telling := tellingAnswers(answers)
 	if len(telling) == 0 {
-		return Learned{}, fmt.Errorf("tell whether version %s answers: nothing answered", expect)
+		return Learned{}, fmt.Errorf("tell whether version %s answers: nothing answered%s", expect, errorsOf(answers))
 	}
 	var found *place
 	for _, at := range placesIn(telling).ofNames() {
@@ -135,8 +195,8 @@ func LearnAlone(answers []Probed, expect, absent string) (Learned, error) {
 		}
 	}
 	if found == nil {
-		return Learned{}, indistinct(fmt.Sprintf("no header, JSON value or text that is called like a version names version %s in %d answers: want --classify, if there is another place",
-			expect, len(telling)), telling[0])
+		return Learned{}, indistinct(fmt.Sprintf("no header, JSON value or text that is called like a version names version %s in %d answers%s: want --classify, if there is another place",
+			expect, len(telling), errorsOf(answers)), telling[0])
 	}
 	values := map[string]string{expect: expect}
 	if absent != "" {

@@ -201,7 +201,7 @@ func TestLearnMixed(t *testing.T) {
 			t.Errorf("%s: %+v, %v: want %q", name, got, err, want)
 		}
 	}
-	refuse("only one", several(50, func(int) Probed { return said("", "X-Lambda-Version: 1") }), "all 50 answers name version 1 (header:X-Lambda-Version), none 2")
+	refuse("only one", several(50, func(int) Probed { return said("", "X-Lambda-Version: 1") }), "all 50 good answers name version 1 (header:X-Lambda-Version), none 2.")
 	refuse("none", several(50, func(int) Probed { return said(`{"a":"b"}`) }), "no header, JSON value or text in 50 answers names version 1 or 2")
 	refuse("a third", several(50, func(i int) Probed { return said("", fmt.Sprint("X-Lambda-Version: ", 1+i%3)) }), "no header, JSON value or text")
 	refuse("no answers", nil, "nothing answered")
@@ -211,6 +211,57 @@ func TestLearnMixed(t *testing.T) {
 	blue, err := LearnMixed([]Probed{said("stack blue-1 is up"), said("stack green-2 is up")}, "blue-1", "green-2")
 	if err != nil || blue.Rule != `body:stack ([\w-]+(?:\.[\w-]+)*)` {
 		t.Errorf("names: %+v, %v", blue, err)
+	}
+}
+
+// A canary that fails every request, and says nothing of itself, is judged by the errors of the stage: what names the
+// baseline is enough.
+func TestLearnDeadCanary(t *testing.T) {
+	dead := func(good string) []Probed {
+		return several(50, func(i int) Probed {
+			if i%5 < 2 {
+				return failed(502, ServerError)
+			}
+			return said(good, "X-Lambda-Version: 1")
+		})
+	}
+	got, err := LearnMixed(dead(""), "1", "2")
+	if err != nil || got.Rule != "header:X-Lambda-Version" || got.Values["2"] != "2" ||
+		!strings.Contains(got.Where, "; none of 50 answers is of version 2; 20 of 50 answers were errors: 20 x HTTP 502") {
+		t.Errorf("mixed: %+v, %v", got, err)
+	}
+	// A number that stays the same is easily found elsewhere.
+	page := several(50, func(i int) Probed {
+		if i%5 < 2 {
+			return failed(503, ServerError)
+		}
+		return said(`{"page":1}`)
+	})
+	refused := func(name, want string, got Learned, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %+v, %v: want %q", name, got, err, want)
+		}
+	}
+	got, err = LearnMixed(page, "1", "2")
+	refused("no version's name", "all 30 good answers name version 1 (json:/page), none 2; 20 of 50 answers were errors: 20 x HTTP 503", got, err)
+	got, err = LearnMixed(several(50, func(int) Probed { return failed(502, ServerError) }), "1", "2")
+	refused("nothing works", "in 50 answers names version 1 or 2; 50 of 50 answers were errors: 50 x HTTP 502", got, err)
+	got, err = LearnMixed([]Probed{{Class: Timeout}, {Class: Timeout}}, "1", "2")
+	refused("silence", "nothing answered; 2 of 2 answers were errors: 2 x timeout", got, err)
+
+	// An error's text is no version's mark: the baseline's would be taken for the canary's.
+	message := func(text string) []Probed { return always(said(`{"message":"` + text + `"}`)) }
+	broken := always(failed(502, ServerError))
+	got, err = Learn(map[string][]Probed{"1": message("products v1"), "2": broken, "3": message("products v3")})
+	if err != nil || got.Rule != "json-number:/message" || got.Values["2"] != "2" || !strings.Contains(got.Where, "3 of 3 answers were errors") {
+		t.Errorf("one of three: %+v, %v", got, err)
+	}
+	got, err = Learn(map[string][]Probed{"1": message("old"), "2": broken})
+	refused("one of two", "3 of 3 answers were errors: 3 x HTTP 502", got, err)
+	got, err = Learn(map[string][]Probed{"1": always(said("", "X-Release: 1")), "2": broken})
+	if err != nil || got.Rule != "header:X-Release" {
+		t.Errorf("named by the only good one: %+v, %v", got, err)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+
 	"coalmine/report"
 	"coalmine/scenarios"
 	"coalmine/scenarios/emulator"
@@ -96,6 +98,20 @@ func TestVerdictOut(t *testing.T) {
 	reject, _, stderr := coalmine(t, t.Context(), s.env, "gate", "--api", "products", "--path", "/products", "--out", "none", "--verdict-out", file)
 	if _, err := scenarios.ReadWarrant(file); reject != exitUsage || err == nil && strings.Contains(stderr, "expired") {
 		t.Errorf("without a canary: exit %d, verdict file %v\n%s", reject, err, stderr)
+	}
+}
+
+// A canary that fails every request, and cannot even say that it was it, is rejected, and not taken for bad input.
+func TestGateDeadCanary(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1, Versions: map[string]emulator.Version{"2": {Crashes: 1}}})
+	_, err := s.client.Gateway().DeleteGatewayResponse(t.Context(), &apigateway.DeleteGatewayResponseInput{RestApiId: &s.ref.API, ResponseType: "DEFAULT_5XX"})
+	if err != nil { // it would name the canary's alias
+		t.Fatal(err)
+	}
+	s.byHand(t)(0, "canary", "create", "--percent", "50", "--override", "lambdaAlias=staging")
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, "gate", "--api", "products", "--path", "/products", "--rate", "100", "--out", "none")
+	if code != exitReject || !strings.Contains(stderr, "none of 50 answers is of version 2; ") || !strings.Contains(stderr, "x HTTP 502 (--classify header:X-Lambda-Version)") {
+		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
 	}
 }
 
