@@ -28,6 +28,8 @@ type Plan struct {
 	Epoch time.Time
 
 	Target      vegeta.Target // an empty method is GET; a header "Host" sets the host
+	Targets     []Target      // several in its place, each with a tally of its own; its headers go with all of them
+	Path        string        // end of Target.URL that the paths of Targets take the place of
 	Rate        vegeta.Rate   // hit i is due at i/Rate, exactly; zero: closed loop, as fast as the connections allow
 	Duration    time.Duration // of due times; 0: until the context ends or the loop is left
 	MaxHits     uint64        // 0: no limit
@@ -58,8 +60,8 @@ type Plan struct {
 
 // Validate names the first field that cannot work and says what would. It sends nothing.
 func (p Plan) Validate() error {
-	if err := validateTarget(p.Target); err != nil {
-		return fmt.Errorf("target: %w", err)
+	if err := p.validateTargets(); err != nil {
+		return err
 	}
 	switch {
 	case p.Rate.Freq < 0:

@@ -79,6 +79,7 @@ func (id *RequestID) parse(text []byte) bool {
 type Anonymous struct {
 	ID       RequestID     `json:"id"`
 	Cause    Cause         `json:"cause"`              // whose tally it is counted in
+	Target   string        `json:"target,omitempty"`   // of a load on several
 	Class    Class         `json:"class,omitempty"`    // "": a success
 	Answered time.Duration `json:"at_ns"`              // since the run began
 	Response int           `json:"response,omitempty"` // bin, of a success

@@ -382,7 +382,7 @@ func (t *tally) seal(due uint64) {
 	sealed.Wake.Merge(t.carried.wake)
 	sealed.Blocked.Merge(t.carried.blocked)
 	for index, answers := range t.carried.late {
-		sealed.Late = append(sealed.Late, Late{index, *answers})
+		sealed.Late = append(sealed.Late, Late{Index: index, Answers: *answers})
 	}
 	slices.SortFunc(sealed.Late, func(a, b Late) int { return cmp.Compare(a.Index, b.Index) })
 	t.carried = carried{}

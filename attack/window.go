@@ -117,10 +117,23 @@ func tallyOf[K cmp.Ordered](m *map[K]*Tally, key K) *Tally {
 	return t
 }
 
+// Part is one target's part of a window, of a load on several: its hits are counted here and in the window.
+type Part struct {
+	Due uint64 `json:"due,omitempty"` // of the window's; 0 of late answers, which were due earlier
+	Answers
+}
+
+// Merge adds o to p.
+func (p *Part) Merge(o Part) {
+	p.Due += o.Due
+	p.Answers.Merge(o.Answers)
+}
+
 // Late are answers to hits that an earlier window counted as pending, kept by the window they were due in.
 type Late struct {
 	Index int64 `json:"index"`
 	Answers
+	Targets map[string]*Part `json:"targets,omitempty"` // as the window's
 }
 
 // Turns counts, on single connections, consecutive answers of baseline and canary: a sticky or cached route shows
@@ -147,11 +160,12 @@ type Window struct {
 	Hits    uint64        `json:"hits"` // of those due, answered by the seal
 	Pending uint64        `json:"pending"`
 	Answers
-	Late     []Late    `json:"late,omitempty"`
-	Turns    Turns     `json:"turns"`
-	Wake     Histogram `json:"wake,omitzero"`      // sent after due though a connection was free: the generator's doing
-	Blocked  Histogram `json:"blocked,omitzero"`   // sent after due because every connection was busy: the target's doing
-	Examples []string  `json:"examples,omitempty"` // at most two a run, redacted: answers of class wrong
+	Targets  map[string]*Part `json:"targets,omitempty"` // by name, of a load on several; without ids
+	Late     []Late           `json:"late,omitempty"`
+	Turns    Turns            `json:"turns"`
+	Wake     Histogram        `json:"wake,omitzero"`      // sent after due though a connection was free: the generator's doing
+	Blocked  Histogram        `json:"blocked,omitzero"`   // sent after due because every connection was busy: the target's doing
+	Examples []string         `json:"examples,omitempty"` // at most two a run, redacted: answers of class wrong
 }
 
 // End is the end of its due times since the run began.

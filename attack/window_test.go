@@ -133,8 +133,15 @@ func randomWindow(random *rand.Rand) Window {
 		Due: random.Uint64N(1e4), Sent: random.Uint64N(1e4), Hits: random.Uint64N(1e4), Pending: random.Uint64N(1e4),
 		Answers: answers(), Turns: Turns{random.Uint64N(9), random.Uint64N(9)}, Wake: histogram(), Blocked: histogram(),
 	}
+	parts := func() (parts map[string]*Part) {
+		if random.IntN(2) == 0 {
+			parts = map[string]*Part{"GET /products": {Due: random.Uint64N(9), Answers: answers()}, "POST /orders": {}}
+		}
+		return parts
+	}
+	w.Targets = parts()
 	for i := range random.IntN(3) {
-		w.Late = append(w.Late, Late{int64(i), answers()})
+		w.Late = append(w.Late, Late{Index: int64(i), Answers: answers(), Targets: parts()})
 		w.Examples = append(w.Examples, `status 200, "x"`)
 	}
 	return w
@@ -168,7 +175,9 @@ func TestWindowKeys(t *testing.T) {
 			IDs:          []Anonymous{{ID: RequestID{0xc0, 15: 1}, Cause: No5xx, Class: ServerError, Answered: 7}, {Cause: Unrecognised, Answered: 8, Response: 3, Service: 2}},
 			BeyondIDs:    1,
 		},
-		Late:     []Late{{Index: 31, Answers: Answers{Arms: map[string]*Tally{"2": {Hits: 1}}}}},
+		Targets: map[string]*Part{"GET /products": {Due: 2, Answers: Answers{Arms: map[string]*Tally{"1": {Hits: 1, First: 5, Last: 6}}}}, "POST /orders": {Due: 1}},
+		Late: []Late{{Index: 31, Answers: Answers{Arms: map[string]*Tally{"2": {Hits: 1}}},
+			Targets: map[string]*Part{"POST /orders": {Answers: Answers{Arms: map[string]*Tally{"2": {Hits: 1}}}}}}},
 		Turns:    Turns{Same: 1, Switched: 2},
 		Wake:     Histogram{{5, 3}},
 		Examples: []string{"status 201, 0 bytes"},
@@ -178,7 +187,8 @@ func TestWindowKeys(t *testing.T) {
 		`"unattributed":{"5xx":{"hits":1,"errors":{"5xx":1},"first_ns":7,"last_ns":8}},` +
 		`"ids":[{"id":"c0000000-0000-0000-0000-000000000001","cause":"5xx","class":"5xx","at_ns":7},` +
 		`{"id":"00000000-0000-0000-0000-000000000000","cause":"unrecognised","at_ns":8,"response":3,"service":2}],"beyond_ids":1,` +
-		`"late":[{"index":31,"arms":{"2":{"hits":1,"first_ns":0,"last_ns":0}}}],` +
+		`"targets":{"GET /products":{"due":2,"arms":{"1":{"hits":1,"first_ns":5,"last_ns":6}}},"POST /orders":{"due":1}},` +
+		`"late":[{"index":31,"arms":{"2":{"hits":1,"first_ns":0,"last_ns":0}},"targets":{"POST /orders":{"arms":{"2":{"hits":1,"first_ns":0,"last_ns":0}}}}}],` +
 		`"turns":{"same":1,"switched":2},"wake":"BQM","examples":["status 201, 0 bytes"]}`
 	got, err := json.Marshal(w)
 	if err != nil || string(got) != want {
