@@ -32,8 +32,8 @@ func (s *Story) act(ctx context.Context) error {
 		}
 		return s.done(false)
 	case Rollback:
-		if err := s.abort(ctx); stage.IsNotFound(err) {
-			return s.done(false) // the stage is gone, and its canary with it
+		if err := s.abort(ctx); s.gone(err) {
+			return s.done(false)
 		} else if err != nil {
 			return err
 		}
@@ -43,34 +43,25 @@ func (s *Story) act(ctx context.Context) error {
 	return s.hold(ctx)
 }
 
-// unpromoted is what follows a promote that was refused or broke off.
+// unpromoted is what follows a promote that was refused or broke off. Credentials that have ended may have been renewed
+// by now: going back is tried with whatever there is.
 func (s *Story) unpromoted(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(err, stage.ErrChanged):
+	if errors.Is(err, stage.ErrChanged) {
 		return s.undo(ctx, err) // only our canary: the rest is somebody else's by now
-	case errors.Is(err, stage.ErrCredentials):
-		return s.stranded(err) // they would not do for going back either
-	case ctx.Err() != nil:
+	}
+	if ctx.Err() != nil {
 		err = nil // an interrupt is no error of its own
 	}
-	return errors.Join(err, s.restore(ctx))
-}
-
-// stranded is an error that leaves what the story has done to the stage, with the way out.
-func (s *Story) stranded(err error) error {
-	if !s.changes() {
-		return err
+	if _, changed := s.Control.Journal.Before(); !changed && err != nil {
+		return fmt.Errorf("%w: nothing was changed", err)
 	}
-	if _, changed := s.Control.Journal.Before(); !changed {
-		return fmt.Errorf("%w: the stage is as it was found, canary included", err)
-	}
-	return fmt.Errorf("%w: the canary is still live; with credentials that work: coalmine canary recover %s", err, s.Control.Journal.Path())
+	return also(err, s.restore(ctx))
 }
 
 // unrepointed takes the promote back with what there is of the repoint, or leaves the journal open for recover.
 func (s *Story) unrepointed(ctx context.Context, err error) error {
 	if s.Act.Reject == Rollback {
-		return errors.Join(err, s.rollback(ctx))
+		return also(err, s.rollback(ctx))
 	}
 	return fmt.Errorf("%w: promoted, and half repointed: coalmine canary recover %s takes all of it back", err, s.Control.Journal.Path())
 }
@@ -101,11 +92,16 @@ func (s *Story) hold(ctx context.Context) error {
 	if s.raised && !s.stopped {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 		defer cancel()
-		if now, err := s.Control.Client.Again(ctx, s.Control.Live); err == nil && percentOf(now) != 100 {
-			return s.done(false) // somebody else's percentage by now, an operator's 0 % perhaps: not ours to overwrite
+		now, err := s.read(ctx)
+		if err == nil && percentOf(now) != 100 {
+			// An operator's 0 % perhaps: not ours to overwrite.
+			s.lines([]string{"the percentage is not set back, for somebody else has changed it: " + standing(now)})
+			return s.done(false)
 		}
-		if err := s.percent(ctx, s.Recorder.Judge.Target().Percent); err != nil {
-			return s.stranded(err)
+		if err := s.percent(ctx, s.Recorder.Judge.Target().Percent); s.gone(err) {
+			return s.done(false)
+		} else if err != nil {
+			return s.left(ctx, err)
 		}
 	}
 	return s.done(s.Create == nil && !s.stopped)
@@ -117,6 +113,7 @@ func (s *Story) promote(ctx context.Context) error {
 	change, err := c.Client.Promote(ctx, c.Journal, c.Ref, c.Live, s.Keep)
 	r.Note(analyze.PromoteEnd, failure(err))
 	if err != nil {
+		s.saw(change)
 		return fmt.Errorf("promote: %w", err)
 	}
 	s.say(change)
@@ -127,30 +124,53 @@ func (s *Story) promote(ctx context.Context) error {
 // trouble, which err is. Before the story's first change a canary on the stage is somebody else's.
 func (s *Story) undo(ctx context.Context, err error) error {
 	if s.Create == nil {
-		return errors.Join(err, s.hold(ctx))
+		return also(err, s.hold(ctx))
 	}
-	switch {
-	case !s.changes():
+	if !s.changes() {
 		return err
-	case errors.Is(err, stage.ErrCredentials): // they would not do for going back either
-		return s.stranded(err)
 	}
-	return errors.Join(err, s.abort(ctx))
+	back := s.abort(ctx)
+	if s.gone(back) {
+		back = s.done(false)
+	}
+	return also(err, back)
 }
 
 // abort removes the canary under test, and no other, even when the run was interrupted.
 func (s *Story) abort(ctx context.Context) error {
 	return s.goBack(ctx, func(ctx context.Context, j *stage.Journal, ref stage.Ref, _ stage.State) (stage.Change, error) {
-		var expect *stage.Measured
-		if live := s.Control.Live; live.Stage != nil || live.Aliases != nil {
-			expect = &live
+		expect, err := s.expected(ctx)
+		if err != nil {
+			return stage.Change{}, err
 		}
-		change, err := s.Control.Client.Abort(ctx, j, ref, expect)
+		change, err := s.Control.Client.Abort(ctx, j, ref, &expect)
 		if errors.Is(err, stage.ErrNoCanary) {
 			err = nil // it was never made, or is gone
 		}
 		return change, err
 	}, stage.State{})
+}
+
+// expected is the canary that is the story's to remove. One whose making broke off has the deployment that was made for
+// it, or not yet; and it never had another percentage than the one that was asked for.
+func (s *Story) expected(ctx context.Context) (stage.Measured, error) {
+	live := s.Control.Live
+	if s.Create == nil || len(live.Arms) == 2 {
+		return live, nil
+	}
+	now, err := s.Control.Client.Read(ctx, s.Control.Ref)
+	if err != nil || now.Canary == nil || live.Stage.Canary == nil {
+		return live, err
+	}
+	if p := now.Canary.Percent; p != 0 && p != s.Create.Percent {
+		return live, fmt.Errorf("%w: the canary gets %v %%, not %v %%", stage.ErrChanged, p, s.Create.Percent)
+	}
+	if s.made != "" && now.Canary.DeploymentID == s.made {
+		state, canary := *live.Stage, *live.Stage.Canary
+		canary.DeploymentID = s.made
+		state.Canary, live.Stage = &canary, &state
+	}
+	return live, nil
 }
 
 // rollback takes back a promote that traffic did not confirm.
@@ -181,11 +201,9 @@ func (s *Story) goBack(ctx context.Context, verb goingBack, to stage.State) erro
 	r.Note(analyze.RollbackBegin, nil)
 	change, err := verb(ctx, c.Journal, c.Ref, to)
 	r.Note(analyze.RollbackEnd, failure(err))
-	switch {
-	case errors.Is(err, stage.ErrCredentials):
-		return s.stranded(fmt.Errorf("rollback: %w", err))
-	case err != nil:
-		return fmt.Errorf("rollback: %w (see: coalmine canary recover)", err)
+	if err != nil {
+		s.saw(change)
+		return s.left(ctx, fmt.Errorf("rollback: %w", err))
 	}
 	s.say(change)
 	return s.done(true)
@@ -207,6 +225,14 @@ func (s *Story) done(restored bool) error {
 		return nil
 	}
 	return s.Control.Journal.Done(restored)
+}
+
+// also is one line of two errors, where there are two.
+func also(err, more error) error {
+	if err == nil || more == nil {
+		return errors.Join(err, more)
+	}
+	return fmt.Errorf("%w; %w", err, more)
 }
 
 func failure(err error) map[string]string {

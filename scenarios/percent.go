@@ -48,8 +48,8 @@ func (s *Story) breaker(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 	defer cancel()
 	err := s.percent(ctx, 0)
-	if stage.IsNotFound(err) {
-		err = nil // gone, and its traffic with it
+	if s.gone(err) {
+		err = nil // and its traffic with it
 	}
 	s.stopped = err == nil
 	return err
@@ -84,36 +84,37 @@ func (s *Story) percent(ctx context.Context, percent float64) error {
 	return err
 }
 
-// same refuses another canary than the one under test, at whatever percentage; one that was never measured is ours.
+// same refuses another canary than the one under test, at whatever percentage.
 func (s *Story) same(ctx context.Context) error {
-	c := s.Control
-	if c.Live.Stage == nil && c.Live.Aliases == nil {
-		return nil
-	}
-	now, err := c.Client.Again(ctx, c.Live)
+	now, err := s.read(ctx)
 	if err != nil {
 		return err
 	}
-	return differs(now, c.Live)
+	return differs(now, s.Control.Live)
 }
 
 // again measures what is under test after its percentage was set: nothing else may be another then.
 func (s *Story) again(ctx context.Context, percent float64) error {
-	c := s.Control
-	if c.Live.Stage == nil && c.Live.Aliases == nil {
-		return nil
-	}
-	now, err := c.Client.Again(ctx, c.Live)
+	now, err := s.read(ctx)
 	if err == nil {
-		err = differs(now, c.Live)
+		err = differs(now, s.Control.Live)
 	}
 	if got := percentOf(now); err == nil && got != percent {
 		err = fmt.Errorf("%w: the canary gets %v %%, not %v %%", stage.ErrChanged, got, percent)
 	}
 	if err == nil {
-		c.Live = now
+		s.Control.Live = now
 	}
 	return err
+}
+
+// read reads what is under test once more.
+func (s *Story) read(ctx context.Context) (stage.Measured, error) {
+	now, err := s.Control.Client.Again(ctx, s.Control.Live)
+	if err == nil {
+		s.seen, s.seenAt = now, time.Now()
+	}
+	return now, err
 }
 
 // differs refuses what is not what was measured, but for the percentage, and the marks that setting it leaves.

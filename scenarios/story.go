@@ -31,6 +31,12 @@ type Story struct {
 
 	raised  bool // the canary's percentage may be the bake's
 	stopped bool // the breaker set it to 0
+
+	foresee func(stage.Change) error // told of a change before it is sent, and may refuse it
+	made    string                   // the canary's deployment, which it may have got or not; "": nobody doubts it
+	was     stage.Measured           // before the story's first change
+	seen    stage.Measured           // as last read
+	seenAt  time.Time
 }
 
 // Stage is a stage to be asked before the canary.
@@ -53,7 +59,8 @@ const undoing = 3 * time.Minute
 // analysis. Whatever happens, a canary that the story made is promoted, held as asked, or removed.
 func (s *Story) Tell(ctx context.Context) (analyze.Analysis, error) {
 	if s.Control != nil {
-		s.Control.Client.Announce = func(change stage.Change) error { s.lines(change.Plan()); return nil }
+		s.Control.Client.Announce = s.announce
+		s.was, s.seen, s.seenAt = s.Control.Live, s.Control.Live, time.Now()
 	}
 	err := s.tell(ctx)
 	end := analyze.End{Reason: "verdict"}
@@ -189,34 +196,76 @@ func Splitter(ref stage.Ref) string {
 	return ref.Stage
 }
 
-func (s *Story) create(ctx context.Context) error {
+// create makes the canary. What it is going to be is under test from before the first request on: where that is refused
+// because another canary was first, the other is not the story's to remove.
+func (s *Story) create(ctx context.Context) (err error) {
 	if s.Create == nil {
 		return nil
 	}
 	c, r := s.Control, s.Recorder
-	c.Live = stage.Measured{}
 	r.Note(analyze.CanaryCreated, map[string]string{"percent": fmt.Sprint(s.Create.Percent)})
+	if c.Live, err = c.Client.Measure(ctx, c.Ref); err != nil {
+		return err
+	}
+	s.was, s.seen, s.seenAt = c.Live, c.Live, time.Now()
+	s.foresee = func(change stage.Change) error { c.Live.Stage = &change.After; return nil }
+	defer func() { s.foresee = nil }()
 	change, err := c.Client.CreateCanary(ctx, c.Journal, c.Ref, s.Create.Percent, s.Create.Overrides)
 	if err != nil {
 		return err
 	}
 	s.say(change)
 	if s.Create.Deploy {
+		created := change.After
+		s.foresee = func(change stage.Change) error { return unlike(change.Before, created) }
 		if change, err = c.Client.DeployCanary(ctx, c.Journal, c.Ref, "coalmine canary"); err != nil {
+			s.made = change.Created
 			return err
 		}
 		s.say(change)
 	}
-	if c.Live, err = c.Client.Measure(ctx, c.Ref); err != nil {
+	c.Live.Stage = &change.After // whoever is quicker than the measuring shows
+	live, err := c.Client.Measure(ctx, c.Ref)
+	if err != nil {
 		return err
 	}
-	c.Live.Stage = &change.After // whoever was quicker than the measuring shows
+	live.Stage, c.Live = &change.After, live
 	r.Note(analyze.CanaryDeployed, map[string]string{"deployment": change.After.Canary.DeploymentID})
 	return nil
 }
 
+// unlike refuses a stage that is not as it was just left.
+func unlike(now, left stage.State) error {
+	left.LastUpdated = time.Time{}
+	if changes := now.Differs(left); len(changes) > 0 {
+		return fmt.Errorf("%w: %s", stage.ErrChanged, strings.Join(changes, "; "))
+	}
+	return nil
+}
+
+// announce shows a change before its first request.
+func (s *Story) announce(change stage.Change) error {
+	if s.foresee != nil {
+		if err := s.foresee(change); err != nil {
+			return err
+		}
+	}
+	s.lines(change.Plan())
+	return nil
+}
+
 // say shows what a change turned out to be; what it would be was announced before its first request.
-func (s *Story) say(change stage.Change) { s.lines(change.Results()) }
+func (s *Story) say(change stage.Change) {
+	s.saw(change)
+	s.lines(change.Results())
+}
+
+// saw remembers what the stage was when a change ended, well or not.
+func (s *Story) saw(change stage.Change) {
+	if change.After.API != "" {
+		s.seen.Stage, s.seenAt = &change.After, time.Now()
+	}
+}
 
 func (s *Story) lines(lines []string) {
 	if s.Say == nil {

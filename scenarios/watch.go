@@ -47,7 +47,7 @@ func (s *Story) look(ctx context.Context) (changed bool, err error) {
 	if s.Control == nil || s.Control.Live.Stage == nil && s.Control.Live.Aliases == nil {
 		return false, nil
 	}
-	now, err := s.Control.Client.Again(ctx, s.Control.Live)
+	now, err := s.read(ctx)
 	var changes []string
 	switch {
 	case stage.IsNotFound(err):
@@ -68,8 +68,19 @@ func gone(ref stage.Ref, err error) string {
 	if errors.As(err, &refused) && refused.Operation == "GetAlias" && !ref.Weighted() {
 		return "an alias behind it is gone: " + refused.Error()
 	}
+	return splitter(ref) + " is gone"
+}
+
+// gone reports that what splits the traffic is, and the canary with it.
+func (s *Story) gone(err error) bool {
+	var refused *stage.RequestError
+	return stage.IsNotFound(err) && errors.As(err, &refused) && (s.Control.Ref.Weighted() || refused.Operation != "GetAlias")
+}
+
+// splitter is what splits the traffic, in words.
+func splitter(ref stage.Ref) string {
 	if ref.Weighted() {
-		return "alias " + Splitter(ref) + " is gone"
+		return "alias " + Splitter(ref)
 	}
-	return "stage " + Splitter(ref) + " is gone"
+	return "stage " + Splitter(ref)
 }

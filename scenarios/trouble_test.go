@@ -1,0 +1,285 @@
+package scenarios
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"coalmine/analyze"
+	"coalmine/scenarios/emulator"
+	"coalmine/scenarios/stage"
+)
+
+// through puts a proxy between the story and the control plane: intercept sees each request, and may answer it itself.
+func (r *rig) through(intercept func(w http.ResponseWriter, req *http.Request, body string) (answered bool)) {
+	r.t.Helper()
+	target, err := url.Parse(r.server.URL())
+	r.must(err)
+	forward := httputil.NewSingleHostReverseProxy(target)
+	forward.Transport = &http.Transport{MaxIdleConnsPerHost: 1000} // the load passes here, too
+	forward.ErrorLog = log.New(io.Discard, "", 0)                  // what an interrupt leaves unanswered
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		if !intercept(w, req, string(body)) {
+			forward.ServeHTTP(w, req)
+		}
+	}))
+	r.t.Cleanup(proxy.Close)
+	r.client, err = stage.Connect(r.t.Context(), stage.Config{Endpoint: proxy.URL})
+	r.must(err)
+}
+
+// cut ends the connection without an answer.
+func cut(w http.ResponseWriter) {
+	if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+		conn.Close()
+	}
+}
+
+// control reports whether the request is the control plane's, and not load.
+func control(req *http.Request) bool { return req.Header.Get("X-Amz-Date") != "" }
+
+// refuse answers as AWS does.
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	w.Header().Set("X-Amzn-Errortype", code)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	io.WriteString(w, `{"message":"`+message+`"}`)
+}
+
+// theirs is a canary that somebody else makes.
+func (r *rig) theirs(percent float64, alias string) stage.State {
+	other := r.connect()
+	j, err := other.OpenJournal(r.t.TempDir(), r.ref)
+	if err != nil {
+		r.t.Error(err)
+		return stage.State{}
+	}
+	defer j.Close()
+	change, err := other.CreateCanary(context.Background(), j, r.ref, percent, map[string]string{"lambdaAlias": alias})
+	if err == nil {
+		err = j.Done(false)
+	}
+	if err != nil {
+		r.t.Error(err)
+	}
+	change.After.LastUpdated = time.Time{}
+	return change.After
+}
+
+// Where somebody else's canary was first and AWS refused the story's own, theirs stays, whatever it is like.
+func TestTheirsWasFirst(t *testing.T) {
+	t.Parallel()
+	for name, like := range map[string]struct {
+		percent float64
+		alias   string
+	}{"other variables": {50, "dev"}, "other percentage": {10, "staging"}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, emulator.Faults{Seed: 1})
+			var once sync.Once
+			var theirs stage.State
+			r.through(func(w http.ResponseWriter, req *http.Request, _ string) bool {
+				if req.Method != http.MethodPatch {
+					return false
+				}
+				refused := false
+				once.Do(func() {
+					theirs, refused = r.theirs(like.percent, like.alias), true
+					refuse(w, 400, "BadRequestException", "the stage has a canary")
+				})
+				return refused
+			})
+			a, err := r.tell(t.Context(), r.run(toBake))
+			if err == nil || !strings.Contains(err.Error(), "the stage has a canary") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v, want one line with what AWS said", err)
+			}
+			t.Log(err)
+			check(t, "verdict", a.Conclusion.Verdict.String(), "INCONCLUSIVE")
+			check(t, "their canary", r.state().Differs(theirs), nil)
+		})
+	}
+}
+
+// troubles are what may come between a story and the control plane.
+var troubles = map[string]func(w http.ResponseWriter, req *http.Request) bool{
+	"expired": func(w http.ResponseWriter, req *http.Request) bool {
+		refuse(w, 403, "ExpiredTokenException", "The security token included in the request is expired")
+		return true
+	},
+	"unreachable": func(w http.ResponseWriter, req *http.Request) bool { cut(w); return true },
+	"refused": func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodPatch {
+			refuse(w, 403, "AccessDeniedException", "not authorized")
+			return true
+		}
+		return false
+	},
+}
+
+// renewed is the end of a trouble.
+const renewed = "renewed"
+
+// troubled lets a trouble begin, from when the result is called with its name.
+func (r *rig) troubled(when func(req *http.Request, body string) (begin string)) (begin func(string)) {
+	var now atomic.Value
+	now.Store("")
+	r.through(func(w http.ResponseWriter, req *http.Request, body string) bool {
+		if !control(req) {
+			return false
+		}
+		if when != nil {
+			if name := when(req, body); name != "" {
+				now.Store(name)
+			}
+		}
+		name := now.Load().(string)
+		return name != "" && name != renewed && troubles[name](w, req)
+	})
+	return func(name string) { now.Store(name) }
+}
+
+// What a story cannot take back it says: what is there now, and which command comes next.
+func TestLeft(t *testing.T) {
+	t.Parallel()
+	full := "the canary gets 100 % of stage prod, and had 50 % before this run; "
+	made := "stage prod differs from before this run: canary: none -> 100.0% to deployment "
+	for _, tc := range []struct {
+		name, trouble string
+		run           bool // makes its canary
+		says          []string
+	}{
+		{"gate, expired", "expired", false, []string{"ExpiredTokenException", "not undone: as last read at ", full + "with credentials that work: coalmine canary recover JOURNAL"}},
+		{"gate, unreachable", "unreachable", false, []string{"not undone: as last read at ", full + "once AWS can be reached: coalmine canary recover JOURNAL"}},
+		{"gate, refused", "refused", false, []string{"AccessDeniedException", "not undone: now " + full + "once that is mended: coalmine canary recover JOURNAL"}},
+		{"run, expired", "expired", true, []string{"ExpiredTokenException", "not undone: as last read at ", made, "with credentials that work: coalmine canary recover JOURNAL"}},
+		{"run, unreachable", "unreachable", true, []string{"not undone: as last read at ", made, "once AWS can be reached: coalmine canary recover JOURNAL"}},
+		{"run, refused", "refused", true, []string{"not undone: now " + made, "once that is mended: coalmine canary recover JOURNAL"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, emulator.Faults{Seed: 1})
+			before := r.state()
+			if !tc.run {
+				before = r.canary()
+			}
+			begin := r.troubled(nil)
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			r.seen = func(a analyze.Analysis) {
+				if last := a.Phases[len(a.Phases)-1]; last.Name != analyze.Bake || last.Hits < 100 {
+					return
+				}
+				begin(tc.trouble)
+				if tc.trouble != "expired" || slices.Contains(acts(a), analyze.ControlTrouble) { // told as soon as a reading fails
+					interrupt()
+				}
+			}
+			var p *Prepared
+			if tc.run {
+				p = r.run(toBake)
+				p.Story.Bake, p.Header.Plan.Bake = time.Minute, time.Minute
+			} else {
+				p = r.gate(func(g *Gate) { g.Act.Promote, g.Bake = Promote, time.Minute })
+			}
+			_, err := r.tell(ctx, p)
+			path := p.Story.Control.Journal.Path()
+			if err == nil || strings.Contains(err.Error(), "\n") {
+				t.Fatalf("%v, want one line", err)
+			}
+			for _, says := range tc.says {
+				if says = strings.ReplaceAll(says, "JOURNAL", path); !strings.Contains(err.Error(), says) {
+					t.Errorf("%v\nwant %s", err, says)
+				}
+			}
+			if told := slices.ContainsFunc(r.lines, func(line string) bool { return strings.Contains(line, "the load goes on") }); told != (tc.trouble == "expired") {
+				t.Errorf("told during the load: %q", r.lines)
+			}
+			begin(renewed)
+			r.must(p.Story.Control.Journal.Close())
+			_, err = r.client.Recover(t.Context(), path)
+			r.must(err)
+			check(t, "recovered", r.state().Differs(before), nil)
+		})
+	}
+}
+
+// Credentials that end in the middle of an act may be renewed a moment later: what was done is taken back with them.
+func TestRenewedCredentials(t *testing.T) {
+	t.Parallel()
+	for name, sent := range map[string]string{"the bake": `"100.0"`, "promote": `"copy"`} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, emulator.Faults{Seed: 1})
+			before := r.state()
+			var once atomic.Bool
+			r.troubled(func(req *http.Request, body string) string {
+				if req.Method == http.MethodPatch && strings.Contains(body, sent) && once.CompareAndSwap(false, true) {
+					return "expired"
+				}
+				return renewed
+			})
+			p := r.run(toBake)
+			a, err := r.tell(t.Context(), p)
+			if err == nil || !strings.Contains(err.Error(), "ExpiredTokenException") || strings.Contains(err.Error(), "recover") {
+				t.Errorf("%v, want what AWS said, and nothing to recover", err)
+			}
+			check(t, "action", a.Action, "rolled back")
+			check(t, "the stage", r.state().Differs(before), nil)
+			if _, open := p.Story.Control.Journal.Before(); open {
+				t.Error("the journal is left unfinished")
+			}
+		})
+	}
+}
+
+// What somebody else makes of the percentage during a bake is left as they set it, and said.
+func TestPercentageOfAnother(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		change func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, error)
+		says   string
+	}{
+		{"set", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, error) {
+			return c.SetPercent(ctx, j, ref, 10)
+		}, "the canary gets 10 %"},
+		{"removed", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) (stage.Change, error) {
+			return c.Abort(ctx, j, ref, nil)
+		}, "there is no canary any more"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, emulator.Faults{Seed: 1})
+			r.canary()
+			var theirs stage.State
+			r.once(analyze.Bake, 100, func() {
+				other := r.connect()
+				j := r.journal(other)
+				_, err := tc.change(context.Background(), other, j, r.ref)
+				r.must(err)
+				r.must(j.Done(false))
+				theirs = r.state()
+			})
+			p := r.gate(func(g *Gate) { g.Act.Promote, g.Bake = Promote, time.Minute })
+			a, err := r.tell(t.Context(), p)
+			r.must(err)
+			check(t, "verdict", a.Conclusion.Verdict.String(), "INCONCLUSIVE")
+			check(t, "the stage", r.state().Differs(theirs), nil)
+			if want := "the percentage is not set back, for somebody else has changed it: " + tc.says; !slices.Contains(r.lines, want) {
+				t.Errorf("%q, want %s", r.lines, want)
+			}
+			if _, open := p.Story.Control.Journal.Before(); open {
+				t.Error("the journal is left unfinished")
+			}
+		})
+	}
+}
