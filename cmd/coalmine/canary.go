@@ -90,13 +90,15 @@ func (h *byHand) verb(use, short string, do deed) *cobra.Command {
 
 func sent(change stage.Change) bool { return len(change.Operations) > 0 || len(change.Moves) > 0 }
 
+func touched(change stage.Change) bool { return change.Touched }
+
 // refused is an error that is the caller's to mend: where nothing was changed, and neither AWS nor this machine failed.
 func refused(err error, changes []stage.Change) error {
 	var request *stage.RequestError
 	var file *fs.PathError
 	failed := errors.As(err, &request) && !stage.IsNotFound(err) || errors.As(err, &file)
 	switch {
-	case slices.ContainsFunc(changes, sent): // also where only the credentials have ended
+	case slices.ContainsFunc(changes, touched): // also where only the credentials have ended
 		return exit{exitBroken, err}
 	case failed && !errors.Is(err, stage.ErrChanged):
 		return err

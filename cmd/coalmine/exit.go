@@ -75,6 +75,7 @@ func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, 
 func code(ctx context.Context, err error) int {
 	var e exit
 	var preflight scenarios.Preflight
+	var touched stage.Touched
 	switch {
 	case err == nil:
 		return 0
@@ -84,6 +85,8 @@ func code(ctx context.Context, err error) int {
 		return exitUsage
 	case ctx.Err() != nil:
 		return exitInterrupted
+	case errors.As(err, &touched): // whatever else it is: something may have changed
+		return exitBroken
 	case errors.Is(err, stage.ErrCanaryExists), errors.Is(err, stage.ErrNoCanary),
 		errors.Is(err, stage.ErrUnfinished), errors.Is(err, stage.ErrCredentials):
 		return exitUsage

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/smithy-go/middleware"
@@ -37,6 +38,9 @@ type act struct {
 	at     position  // as last read
 	first  bool      // no step journaled yet
 	judged *Measured // what a promote is bound to
+
+	// precondition, where there is one, is what else must be so before a request is repeated.
+	precondition func(context.Context, position) error
 
 	// back is set on the way back. What that needs is on disk since the story
 	// began: a journal that cannot be written any more (a full disk) is then a
@@ -99,10 +103,14 @@ func (a *act) journaled(err error) error {
 
 func (a *act) result(err error) (Change, error) {
 	a.change.After = a.at.State
-	if err != nil {
-		return a.change, fmt.Errorf("%s on %s: %w", a.change.Verb, a.change.Ref, err)
+	if err == nil {
+		return a.change, nil
 	}
-	return a.change, nil
+	err = fmt.Errorf("%s on %s: %w", a.change.Verb, a.change.Ref, err)
+	if a.change.Touched {
+		err = Touched{err}
+	}
+	return a.change, err
 }
 
 // do sends the deeds one by one, reading back after each.
@@ -121,7 +129,8 @@ func (a *act) do(ctx context.Context, deeds []deed) error {
 // doOrUndo is do, and everything as it was when a deed was not taken.
 func (a *act) doOrUndo(ctx context.Context, deeds []deed) error {
 	err := a.do(ctx, deeds)
-	if errors.Is(err, ErrNotTaken) {
+	var others *overtaken
+	if errors.Is(err, ErrNotTaken) || errors.As(err, &others) {
 		return a.undo(ctx, err)
 	}
 	return err
@@ -139,9 +148,14 @@ func (a *act) step(ctx context.Context, s Step, request func(context.Context) (O
 	if err := a.journaled(a.j.step(s)); err != nil {
 		return err
 	}
+	touched := a.change.Touched
+	a.change.Touched = true
 	outcome, err := request(ctx)
 	if err == nil {
 		return a.journaled(a.j.done(outcome))
+	}
+	if outcome.Refused {
+		a.change.Touched = touched
 	}
 	outcome.Error = err.Error()
 	if jerr := a.journaled(a.j.failed(outcome)); jerr != nil {
@@ -153,13 +167,15 @@ func (a *act) step(ctx context.Context, s Step, request func(context.Context) (O
 // send makes one deed's request and compares what is there with what should be
 // then. What was answered counts for less than what is there: an error whose
 // change took effect all the same (a lost answer, a repeated remove) is none.
+// What somebody else made of it is not recorded as found: it is nothing that
+// the step can have left, and nobody's to undo.
 func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
-	want := a.at.with(d)
-	attempts, answered, sent := a.request(ctx, d)
-	after, read := a.readBack(ctx, d, want)
+	was, want := a.at, a.at.with(d)
+	r := a.request(ctx, d, want)
+	after, read := a.readBack(ctx, d, want, r)
 	switch {
-	case read != nil && sent != nil:
-		return Outcome{}, condense(sent)
+	case read != nil && r.err != nil:
+		return Outcome{Refused: !r.unsure && unheard(r.err)}, condense(r.err)
 	case read != nil:
 		return Outcome{}, fmt.Errorf("read back: %w", read)
 	}
@@ -169,44 +185,139 @@ func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	if len(diff) == 0 {
 		return Outcome{}, nil
 	}
-	found := Outcome{Stage: &after.State}
-	if d.move != nil {
-		alias := after.Aliases[d.move.Was.key()]
-		found = Outcome{Alias: &alias}
+	if d.partly(was, after) {
+		r.unsure = true
 	}
+	moved := after.differ(was)
 	switch {
-	case answered != nil && answered.routes(want.Aliases[answered.key()]) && found.Alias.Revision != answered.Revision:
-		// It did, and somebody moved it on at once: that is theirs, and not undone.
-		return Outcome{}, fmt.Errorf("%w, right after it was moved: %s", ErrChanged, joined(found.Alias.pointing(*answered)))
-	case hasCode(sent, "PreconditionFailedException"):
-		// Somebody moved the alias since it was read, and AWS did nothing. A
-		// repeated request may have been refused for what its own first attempt did.
-		if attempts == 1 {
-			found = Outcome{Refused: true}
-		}
-		return found, fmt.Errorf("%w: %w", ErrChanged, condense(sent))
-	case sent != nil:
-		return found, condense(sent)
+	case r.err == nil && r.took(d, want, after) && len(moved) > 0:
+		// It did, and somebody changed it at once: that is theirs, and not undone.
+		return Outcome{}, fmt.Errorf("%w, right after it was %s: %s", ErrChanged, d.done(), joined(diff))
+	case r.err == nil && d.othersCanary(want, after):
+		return Outcome{Others: after.Canary.DeploymentID}, &overtaken{diff: diff}
+	case r.err == nil:
+		return d.found(after), &notTaken{diff: diff}
+	case r.stale != nil:
+		return Outcome{Refused: !r.unsure}, r.stale
+	case hasCode(r.err, "PreconditionFailedException"):
+		// Somebody moved the alias since it was read, and AWS did nothing.
+		return Outcome{Refused: !r.unsure}, fmt.Errorf("%w: %w", ErrChanged, condense(r.err))
+	case len(moved) > 0 && !d.partly(was, after):
+		return Outcome{Refused: !r.unsure}, fmt.Errorf("%w: %s; %w", ErrChanged, joined(moved), condense(r.err))
 	}
-	return found, &notTaken{diff: diff}
+	found := d.found(after)
+	found.Refused = !r.unsure
+	return found, condense(r.err)
 }
 
-// request also says how often it was made, and what a moved alias is by its answer.
-func (a *act) request(ctx context.Context, d deed) (attempts int, answered *Alias, err error) {
-	count := uncancelled(&attempts)
+// found is what is there after an error.
+func (d deed) found(after position) Outcome {
+	if d.move == nil {
+		return Outcome{Stage: &after.State}
+	}
+	alias := after.Aliases[d.move.Was.key()]
+	return Outcome{Alias: &alias}
+}
+
+func (d deed) done() string {
 	if d.move != nil {
-		out, err := a.c.lambda.UpdateAlias(ctx, d.move.input(), func(o *lambda.Options) { o.APIOptions = append(o.APIOptions, count) })
-		if err == nil {
-			alias := aliasFrom(d.move.Was.Function, d.move.Was.Name, out.FunctionVersion, out.RoutingConfig, out.RevisionId)
-			answered = &alias
+		return "moved"
+	}
+	return "patched"
+}
+
+// partly reports whether what is there is what some of the operations make of what was.
+func (d deed) partly(was, after position) bool {
+	for n := 1; n < len(d.ops); n++ {
+		part := was.with(deed{ops: d.ops[:n]})
+		if len(after.differ(part)) == 0 && len(part.differ(was)) > 0 {
+			return true
 		}
-		return attempts, answered, err
+	}
+	return false
+}
+
+// othersCanary reports whether the operations met a canary that is not the one they were made for.
+func (d deed) othersCanary(want, after position) bool {
+	return want.Canary != nil && after.Canary != nil && want.Canary.DeploymentID != after.Canary.DeploymentID &&
+		!slices.ContainsFunc(d.ops, func(op Operation) bool { return op.Path == canaryDeploy })
+}
+
+// answer is what came of a deed's request.
+type answer struct {
+	err    error  // of the last attempt
+	stale  error  // why there was no further attempt: things are no longer what the deed was meant for
+	unsure bool   // an attempt that failed may have taken effect all the same
+	alias  *Alias // as it was moved
+	state  *State // as it was patched
+}
+
+// took reports whether the deed did what it should by its own answer, and is not what is there.
+func (r answer) took(d deed, want, after position) bool {
+	if d.move != nil {
+		key := d.move.Was.key()
+		return r.alias != nil && r.alias.routes(want.Aliases[key]) && r.alias.Revision != after.Aliases[key].Revision
+	}
+	return r.state != nil && len(r.state.settingsDiffer(want.State)) == 0
+}
+
+// request makes the deed's request. A stage has no compare-and-set, and "copy" promotes whatever is there by then: before
+// each further attempt things must be as they were when the deed was decided on.
+func (a *act) request(ctx context.Context, d deed, want position) (r answer) {
+	r.unsure, r.err = repeat(ctx, a.c.config.Retryer(), func() (err error) {
+		r.alias, r.state, err = a.attempt(ctx, d)
+		return err
+	}, func(bool) (due bool) {
+		due, r.stale = a.stillDue(ctx, d, want)
+		return due
+	})
+	return r
+}
+
+// stillDue reports whether the deed is still to be done, and may be: everything is as it was when it was decided on.
+func (a *act) stillDue(ctx context.Context, d deed, want position) (bool, error) {
+	now, err := a.look(ctx, d)
+	if err != nil || len(now.differ(want)) == 0 {
+		return false, nil
+	}
+	if diff := now.differ(a.at); len(diff) > 0 {
+		if d.partly(a.at, now) {
+			return false, nil
+		}
+		return false, fmt.Errorf("%w: %s", ErrChanged, joined(diff))
+	}
+	if a.precondition != nil {
+		if err := a.precondition(ctx, now); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// attempt is one request, which the SDK does not repeat.
+func (a *act) attempt(ctx context.Context, d deed) (*Alias, *State, error) {
+	if d.move != nil {
+		out, err := a.c.lambda.UpdateAlias(ctx, d.move.input(), func(o *lambda.Options) {
+			o.Retryer = aws.NopRetryer{}
+			o.APIOptions = append(o.APIOptions, uncancelled)
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		alias := aliasFrom(d.move.Was.Function, d.move.Was.Name, out.FunctionVersion, out.RoutingConfig, out.RevisionId)
+		return &alias, nil, nil
 	}
 	ref := a.change.Ref
-	_, err = a.c.gateway.UpdateStage(ctx, &apigateway.UpdateStageInput{
+	out, err := a.c.gateway.UpdateStage(ctx, &apigateway.UpdateStageInput{
 		RestApiId: &ref.API, StageName: &ref.Stage, PatchOperations: wire(d.ops),
-	}, func(o *apigateway.Options) { o.APIOptions = append(o.APIOptions, count) })
-	return attempts, nil, err
+	}, finished, once)
+	if err != nil {
+		return nil, nil, err
+	}
+	return nil, &State{
+		API: ref.API, Stage: ref.Stage, DeploymentID: text(out.DeploymentId), Variables: out.Variables,
+		Canary: canaryFrom(out.CanarySettings), CacheEnabled: out.CacheClusterEnabled,
+	}, nil
 }
 
 // notTaken is a patch that was answered with success and did something else.
@@ -218,10 +329,19 @@ func (e *notTaken) Error() string {
 
 func (e *notTaken) Unwrap() error { return ErrNotTaken }
 
+// overtaken is a patch that met somebody else's canary, made since the stage was read.
+type overtaken struct{ diff []string }
+
+func (e *overtaken) Error() string {
+	return fmt.Sprintf("%v, right before it was patched: asked -> is there: %s", ErrChanged, strings.Join(e.diff, "; "))
+}
+
+func (e *overtaken) Unwrap() error { return ErrChanged }
+
 // readBack reads what the deed was about: a little later again where it is not
 // what it should be, since no read-after-write promise is documented. It reads
 // also when the verb was cancelled meanwhile, so that the journal knows.
-func (a *act) readBack(ctx context.Context, d deed, want position) (position, error) {
+func (a *act) readBack(ctx context.Context, d deed, want position, r answer) (position, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	wait := 500 * time.Millisecond
@@ -230,7 +350,7 @@ func (a *act) readBack(ctx context.Context, d deed, want position) (position, er
 	}
 	for attempt := 0; ; attempt++ {
 		after, err := a.look(ctx, d)
-		if err != nil || attempt == 2 || len(after.differ(want)) == 0 {
+		if err != nil || attempt == 2 || len(after.differ(want)) == 0 || r.err != nil && !r.unsure {
 			return after, err
 		}
 		time.Sleep(wait)
@@ -255,8 +375,15 @@ func (a *act) undo(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	back := &act{c: a.c, j: a.j, back: true, at: a.at, change: Change{Verb: "undo " + a.change.Verb, Ref: a.change.Ref, Before: a.at.State}}
-	err := back.do(ctx, returning(a.at, a.before))
-	if err == nil {
+	to, as := a.before, "as it was"
+	var others *overtaken
+	if errors.As(cause, &others) {
+		canary := *a.at.Canary
+		canary.Percent = 0 // nobody judged it, and what it had is not known
+		to.Canary, as = &canary, "as it was but for somebody else's canary, which is left at 0%"
+	}
+	err := back.do(ctx, returning(a.at, to))
+	if err == nil && others == nil {
 		err = back.clean(ctx)
 	}
 	a.at = back.at
@@ -271,23 +398,21 @@ func (a *act) undo(ctx context.Context, cause error) error {
 	if err != nil {
 		return fmt.Errorf("%w; undo: %w; the %s is not as it was, see %s", cause, err, thing, a.j.path)
 	}
-	return fmt.Errorf("%w; undone, the %s is as it was", cause, thing)
+	return fmt.Errorf("%w; undone, the %s is %s", cause, thing, as)
 }
 
 // uncancelled lets an attempt under way finish: one that was given up might
 // take effect after its undo. Waiting for the next attempt can be cancelled,
-// and the HTTP client's timeout bounds each. It counts the attempts.
-func uncancelled(attempts *int) func(*middleware.Stack) error {
-	return func(stack *middleware.Stack) error {
-		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("Uncancelled",
-			func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-				*attempts++
-				return next.HandleFinalize(context.WithoutCancel(ctx), in)
-			}), "Retry", middleware.After)
-	}
+// and the HTTP client's timeout bounds each.
+func uncancelled(stack *middleware.Stack) error {
+	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("Uncancelled",
+		func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+			return next.HandleFinalize(context.WithoutCancel(ctx), in)
+		}), "Retry", middleware.After)
 }
 
 // finished is uncancelled as an option of API Gateway's requests.
-func finished(o *apigateway.Options) {
-	o.APIOptions = append(o.APIOptions, uncancelled(new(int)))
-}
+func finished(o *apigateway.Options) { o.APIOptions = append(o.APIOptions, uncancelled) }
+
+// once keeps the SDK from repeating a request.
+func once(o *apigateway.Options) { o.Retryer = aws.NopRetryer{} }

@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
@@ -83,13 +84,12 @@ func (c *Client) DeployCanary(ctx context.Context, j *Journal, ref Ref, descript
 	// The story's mark in the description finds the deployment again when the
 	// answer with its id is lost.
 	description = strings.TrimSpace(description + " " + j.last().marker())
+	before, err := a.deployments(ctx)
+	if err != nil {
+		return a.result(err)
+	}
 	err = a.step(ctx, Step{Request: "CreateDeployment"}, func(ctx context.Context) (Outcome, error) {
-		out, err := c.gateway.CreateDeployment(ctx, &apigateway.CreateDeploymentInput{RestApiId: &ref.API, Description: &description}, finished, oncePerFiveSeconds)
-		if err != nil {
-			return Outcome{}, condense(err)
-		}
-		a.change.Created = text(out.Id)
-		return Outcome{Deployment: a.change.Created}, nil
+		return a.createDeployment(ctx, description, before)
 	})
 	if err != nil {
 		return a.result(err)
@@ -97,24 +97,64 @@ func (c *Client) DeployCanary(ctx context.Context, j *Journal, ref Ref, descript
 	return a.result(a.doOrUndo(ctx, patch([]Operation{replace(canaryDeploy, a.change.Created)})))
 }
 
+// createDeployment looks, before it asks again and in the end, for what an attempt has made whose answer was lost.
+func (a *act) createDeployment(ctx context.Context, description string, before []string) (Outcome, error) {
+	api := a.change.Ref.API
+	found := func() bool {
+		ids, err := a.c.deploymentsOf(ctx, api, *a.j.current())
+		i := slices.IndexFunc(ids, func(id string) bool { return !slices.Contains(before, id) })
+		if err == nil && i >= 0 {
+			a.change.Created = ids[i]
+		}
+		return err != nil || i >= 0 // not to be asked for again
+	}
+	unsure, err := repeat(ctx, deployer(a.c.config.Retryer()), func() error {
+		out, err := a.c.gateway.CreateDeployment(ctx, &apigateway.CreateDeploymentInput{RestApiId: &api, Description: &description}, finished, once)
+		if err == nil {
+			a.change.Created = text(out.Id)
+		}
+		return err
+	}, func(unsure bool) bool { return !unsure || !found() })
+	if err != nil && unsure && a.change.Created == "" {
+		found()
+	}
+	if a.change.Created != "" {
+		return Outcome{Deployment: a.change.Created}, nil
+	}
+	return Outcome{Refused: !unsure}, condense(err)
+}
+
+// deployments are those that the story has made already.
+func (a *act) deployments(ctx context.Context) ([]string, error) {
+	if story := a.j.current(); story.made() {
+		return a.c.deploymentsOf(ctx, a.change.Ref.API, *story)
+	}
+	return nil, nil
+}
+
 // Abort takes the canary away: percent to 0 first, then the settings. The
 // stage's own deployment and variables were never the canary's. Deployments
 // that this story made are deleted when no stage uses them. A weighted alias
 // loses its second version at once. With an expected canary any other refuses,
-// with ErrChanged; its percent may be another.
+// with ErrChanged; its percent may be another. Without one, so does a canary
+// that the story under way cannot have left; between stories any canary goes.
 func (c *Client) Abort(ctx context.Context, j *Journal, ref Ref, expect *Measured) (Change, error) {
+	expected := expect.sameCanary
+	if story := j.current(); expect == nil {
+		expected = func(now position) error { return story.leftCanary(ref, now) }
+	}
 	a, deeds, err := c.prepare(ctx, j, verbAbort, ref, func(before *position) ([]deed, error) {
 		if ref.Weighted() {
 			alias, _, err := before.canaryAlias(ref)
 			if err == nil {
-				err = expect.sameCanary(*before)
+				err = expected(*before)
 			}
 			return alone(alias, alias.Version), err
 		}
 		if before.Canary == nil {
 			return nil, ErrNoCanary
 		}
-		return patch(removing(before.State)...), expect.sameCanary(*before)
+		return patch(removing(before.State)...), expected(*before)
 	})
 	if err != nil {
 		return a.result(err)

@@ -17,6 +17,7 @@ type Change struct {
 	Created    string      `json:"created,omitempty"` // deployment made
 	Deleted    []string    `json:"deleted,omitempty"` // deployments deleted, made by coalmine and unused
 	Notes      []string    `json:"notes,omitempty"`   // what a person should know, one sentence each
+	Touched    bool        `json:"touched,omitempty"` // a request left that may have changed something: all but one that AWS certainly refused
 
 	untidy error // why a deployment was left that can still be deleted
 }

@@ -27,6 +27,13 @@ var (
 	ErrUnreachable  = errors.New("unreachable")
 )
 
+// Touched is an error of what may have changed something before it came to grief: whatever it says, nobody may take it
+// for a refusal after which everything is as it was.
+type Touched struct{ Err error }
+
+func (e Touched) Error() string { return e.Err.Error() }
+func (e Touched) Unwrap() error { return e.Err }
+
 // RequestError is what AWS, or the way to it, said to one request. The SDK's
 // own error is underneath.
 type RequestError struct {

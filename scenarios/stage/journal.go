@@ -235,11 +235,11 @@ func (j *Journal) Close() error {
 }
 
 // Before is the stage as it was before the story under way; false when nothing
-// was changed yet.
+// was changed yet, which is also so when AWS has refused all that was asked.
 func (j *Journal) Before() (State, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.open {
+	if !j.open || !j.last().Unfinished() {
 		return State{}, false
 	}
 	return j.last().Before, true

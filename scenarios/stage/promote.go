@@ -41,9 +41,11 @@ func (c *Client) Promote(ctx context.Context, j *Journal, ref Ref, expect Measur
 		return a.result(err)
 	}
 	a.judged = &expect
+	a.precondition = func(ctx context.Context, now position) error { return c.asJudged(ctx, ref, now, expect) }
 	if err := a.doOrUndo(ctx, deeds[:1]); err != nil {
 		return a.result(err)
 	}
+	a.precondition = nil
 	if len(deeds) > 1 {
 		// From here the canary is production: a remove that fails is an error
 		// to show, not a reason to go back.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -110,7 +111,7 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 		return Change{}, fmt.Errorf("recover %s: %w, by somebody else since %s: %s", ref, ErrChanged,
 			story.At.Format(time.RFC3339), joined(now.differ(story.start())))
 	}
-	change, err := c.Restore(ctx, j, ref, story.Before)
+	change, err := c.restore(ctx, j, ref, story.Before, true)
 	if err != nil {
 		return change, err
 	}
@@ -124,32 +125,57 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 // where they were before it, after each step, or within a step that has no good
 // end, whose patch may have been applied up to any operation.
 func (s Story) mayHaveLeft(now position) bool {
-	possible := map[string]position{}
-	add := func(p position) {
-		p.LastUpdated, p.APIName, p.Tags = time.Time{}, "", nil
-		key, _ := json.Marshal(p) // maps marshal in key order
-		possible[string(key)] = p
-	}
-	add(s.start())
-	for _, step := range s.Steps {
+	return slices.ContainsFunc(s.possible(), func(p position) bool { return len(now.differ(p)) == 0 })
+}
+
+// possible is where the story may have left things, where it began included: there is nothing to overwrite then.
+func (s Story) possible() []position {
+	return append(led(s.start(), s.Steps), s.start())
+}
+
+// led are the positions that the steps can have led to from this one, without those that hold somebody else's canary.
+func led(from position, steps []Step) []position {
+	at := []position{from}
+	others := map[string]bool{}
+	for _, step := range steps {
 		if step.refused() {
 			continue
 		}
-		from := possible
-		possible = map[string]position{}
-		for _, p := range from {
+		var next []position
+		seen := map[string]bool{}
+		for _, p := range at {
 			for _, after := range step.mayLeave(p) {
-				add(after)
+				after.LastUpdated, after.APIName, after.Tags = time.Time{}, "", nil
+				key, _ := json.Marshal(after) // maps marshal in key order
+				if !seen[string(key)] {
+					seen[string(key)], next = true, append(next, after)
+				}
 			}
 		}
-	}
-	add(s.start()) // there is nothing to overwrite then
-	for _, p := range possible {
-		if len(now.differ(p)) == 0 {
-			return true
+		at = next
+		if step.Outcome != nil && step.Outcome.Others != "" {
+			others[step.Outcome.Others] = true
 		}
 	}
-	return false
+	return slices.DeleteFunc(at, func(p position) bool { return p.Canary != nil && others[p.Canary.DeploymentID] })
+}
+
+// leftCanary refuses a canary that the story cannot have left, at whatever percent; without a story none.
+func (s *Story) leftCanary(ref Ref, now position) error {
+	if s == nil {
+		return nil
+	}
+	var err error
+	for _, p := range s.possible() {
+		m := Measured{Ref: ref, Stage: &p.State}
+		if ref.Weighted() {
+			m.Aliases = []Alias{p.weighted(ref)}
+		}
+		if err = m.sameCanary(now); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // mayLeave are the positions that a step can have led to from this one.

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -55,6 +55,53 @@ func (p patient) RetryDelay(attempt int, err error) (time.Duration, error) {
 	return delay, failed
 }
 
+// repeat makes a request as often as the SDK would, which must not repeat it itself: before each further attempt due says
+// whether it is still to be made. An attempt that failed may have done it all the same: then it is unsure.
+func repeat(ctx context.Context, r aws.Retryer, try func() error, due func(unsure bool) bool) (unsure bool, err error) {
+	for attempt := 1; ; attempt++ {
+		if err = try(); err == nil {
+			return unsure, nil
+		}
+		unsure = unsure || !refusal(err)
+		if attempt >= r.MaxAttempts() || !r.IsErrorRetryable(err) || wait(ctx, r, attempt, err) != nil || !due(unsure) {
+			return unsure, &retry.MaxAttemptsError{Attempt: attempt, Err: err}
+		}
+	}
+}
+
+// wait is the pause before the next attempt; cancelling ends it.
+func wait(ctx context.Context, r aws.Retryer, attempt int, err error) error {
+	delay, failed := r.RetryDelay(attempt, err)
+	if failed != nil {
+		return failed
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// refusal reports whether AWS has answered that it does not do what was asked: 4xx, but no timeout.
+func refusal(err error) bool {
+	var answer *smithyhttp.ResponseError
+	var api smithy.APIError
+	if !errors.As(err, &answer) || !errors.As(err, &api) {
+		return false
+	}
+	status := answer.HTTPStatusCode()
+	return status >= 400 && status < 500 && status != http.StatusRequestTimeout
+}
+
+// unheard reports whether a refusal says that AWS did not even look at what was asked.
+func unheard(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && (slices.Contains(credentialCodes, api.ErrorCode()) || IsDenied(err) || throttled(err))
+}
+
 // retryAfter is what AWS asked for, in seconds or as a date.
 func retryAfter(err error) (time.Duration, bool) {
 	var answer *smithyhttp.ResponseError
@@ -90,10 +137,11 @@ func beingChanged(err error) aws.Ternary {
 	return aws.UnknownTernary
 }
 
-// oncePerFiveSeconds makes CreateDeployment wait for its quota.
-func oncePerFiveSeconds(o *apigateway.Options) {
-	if p, ok := o.Retryer.(patient); ok {
+// deployer makes CreateDeployment wait for its quota.
+func deployer(r aws.Retryer) aws.Retryer {
+	if p, ok := r.(patient); ok {
 		p.pause = deployEvery
-		o.Retryer = p
+		return p
 	}
+	return r
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -50,10 +49,8 @@ func TestRetryDelay(t *testing.T) {
 			}
 		}
 	}
-	options := newClient(aws.Config{Retryer: func() aws.Retryer { return retryer(false) }}, "").gateway.Options()
-	oncePerFiveSeconds(&options)
-	if p, ok := options.Retryer.(patient); !ok || p.pause != deployEvery || p.MaxAttempts() != maxAttempts {
-		t.Errorf("CreateDeployment is repeated by %+v", options.Retryer)
+	if p, ok := deployer(retryer(false)).(patient); !ok || p.pause != deployEvery || p.MaxAttempts() != maxAttempts {
+		t.Errorf("CreateDeployment is repeated by %+v", p)
 	}
 }
 

@@ -45,10 +45,15 @@ func leftBy(steps []Step, now Alias) bool {
 	})
 }
 
-// Restore makes the stage exactly what it was, canary included, whatever it is
-// now, and so with the aliases that the story under way has moved. Without a
-// difference nothing is sent.
+// Restore makes the stage exactly what it was, canary included, and so with the
+// aliases that the story under way has moved. Without a difference nothing is
+// sent. It refuses, with ErrChanged, what the story under way cannot have left;
+// between stories it goes back from whatever there is.
 func (c *Client) Restore(ctx context.Context, j *Journal, ref Ref, to State) (Change, error) {
+	return c.restore(ctx, j, ref, to, false)
+}
+
+func (c *Client) restore(ctx context.Context, j *Journal, ref Ref, to State, anyway bool) (Change, error) {
 	return c.goBack(ctx, j, verbRestore, ref, to, func(before *position) (map[string]Alias, error) {
 		story := j.current()
 		if story == nil {
@@ -60,8 +65,20 @@ func (c *Client) Restore(ctx context.Context, j *Journal, ref Ref, to State) (Ch
 				return nil, err
 			}
 		}
+		if !anyway && !story.mayHaveLeft(*before) {
+			return nil, fmt.Errorf("%w, by somebody else: %s", ErrChanged, joined(nearest(*before, story.possible())))
+		}
 		return was, nil
 	})
+}
+
+// nearest is how where things are differs from the nearest of where they may be.
+func nearest(now position, possible []position) []string {
+	diffs := make([][]string, len(possible))
+	for i, p := range possible {
+		diffs[i] = now.differ(p)
+	}
+	return slices.MinFunc(diffs, func(a, b []string) int { return len(a) - len(b) })
 }
 
 // readInto adds a fresh reading of an alias to the position.

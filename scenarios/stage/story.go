@@ -40,6 +40,7 @@ type Outcome struct {
 	Refused    bool      `json:"refused,omitempty"` // by AWS: certainly nothing was changed
 	Stage      *State    `json:"stage,omitempty"`   // as found after an error
 	Alias      *Alias    `json:"alias,omitempty"`   // the same
+	Others     string    `json:"others,omitempty"`  // deployment of somebody else's canary, which was met instead of ours
 }
 
 // End closes a story.

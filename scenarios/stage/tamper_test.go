@@ -286,12 +286,18 @@ func TestLostAnswer(t *testing.T) {
 	l.must(l.Abort(ctx, j, l.ref, nil))
 	lost("POST")
 	l.must(l.CreateCanary(ctx, j, l.ref, 50, nil))
-	if _, err := l.DeployCanary(ctx, j, l.ref, "lost"); !errors.Is(err, stage.ErrUnreachable) {
-		t.Error(err)
+	// A deployment whose id nobody was told is found by its description, and not made again.
+	before := l.deployments()
+	made := l.must(l.DeployCanary(ctx, j, l.ref, "lost"))
+	if n := l.deployments() - before; n != 1 || made.After.Canary.DeploymentID != made.Created {
+		t.Errorf("%d deployments more; %s for %+v", n, made.Created, made.After.Canary)
+	}
+	// Nor mistaken for an earlier one of the same story.
+	if again := l.must(l.DeployCanary(ctx, j, l.ref, "lost")); again.Created == made.Created {
+		t.Errorf("twice the deployment %s", again.Created)
 	}
 	l.proxy.with(nil)
-	// The deployments whose ids nobody learned are found and deleted.
-	if ch := l.must(l.Abort(ctx, j, l.ref, nil)); len(ch.Deleted) < 1 {
+	if ch := l.must(l.Abort(ctx, j, l.ref, nil)); len(ch.Deleted) != 2 {
 		t.Errorf("deleted %v", ch.Deleted)
 	}
 }
