@@ -24,8 +24,10 @@ type kind struct {
 }
 
 var kinds = map[string]kind{
-	"table": {Table, "report.txt"},
-	"json":  {JSON, "report.json"},
+	"table":    {Table, "report.txt"},
+	"json":     {JSON, "report.json"},
+	"markdown": {Markdown, "report.md"},
+	"junit":    {JUnit, "junit.xml"},
 }
 
 // Formats names the kinds of reports.
@@ -185,11 +187,10 @@ func checkNamed(a analyze.Analysis, name string) *analyze.Check {
 
 // elapsed is the time from the start of the run to the end of its last phase.
 func elapsed(a analyze.Analysis) string {
-	if len(a.Phases) == 0 {
+	d := length(a)
+	if d == 0 {
 		return "0s"
 	}
-	last := a.Phases[len(a.Phases)-1]
-	d := last.Start + last.Length
 	if d >= time.Minute {
 		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
 	}

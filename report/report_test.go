@@ -33,7 +33,7 @@ type told struct {
 	file    bool // read from a file without an end
 }
 
-func (r told) analysis(t *testing.T) analyze.Analysis {
+func (r told) analysis(t testing.TB) analyze.Analysis {
 	t.Helper()
 	if r.names[0] == "" {
 		r.names = [2]string{"1", "2"}
@@ -130,6 +130,7 @@ var cases = map[string]told{
 	"empty":         {nothing: true, end: analyze.End{Reason: "budget"}},
 	"empty-attack":  {nothing: true, attack: true, end: analyze.End{Reason: "error", Error: "no connection"}},
 	"never-settled": {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Share = 0.2 }, end: analyze.End{Reason: "verdict"}},
+	"long":          {seed: 1, most: 10 * time.Minute, canary: func(c *simulated.Canary) { c.Canary.Median = c.Canary.Median * 11 / 10 }, end: analyze.End{Reason: "budget"}}, // has no golden file
 	"hostile": {seed: 1, most: 4 * time.Second, names: [2]string{"\x1b[2J\x1b[31mgreen\r\n", strings.Repeat("canary-of-a-long-name-", 12)},
 		end: analyze.End{Reason: "error", Error: "\x1b]0;owned\a" + strings.Repeat("x", 300)}},
 }
@@ -225,7 +226,7 @@ func TestWidest(t *testing.T) {
 	if report.Progress(analyze.Analysis{}) != "" || !strings.HasPrefix(report.Line(analyze.Analysis{}), "coalmine: 0 requests") {
 		t.Errorf("of nothing: %q, %q", report.Progress(analyze.Analysis{}), report.Line(analyze.Analysis{}))
 	}
-	if _, _, err := report.Named("xml"); err == nil || !strings.Contains(err.Error(), "json, table") {
+	if _, _, err := report.Named("xml"); err == nil || !strings.Contains(err.Error(), "json, junit, markdown, table") {
 		t.Error(err)
 	}
 }

@@ -22,9 +22,9 @@ func Table(w io.Writer, a analyze.Analysis) error {
 	if a.Header.Policy == nil {
 		for _, phase := range a.Phases {
 			p.arms(phase)
-			p.lateness(phase)
+			p.wrap("", sending(phase))
 		}
-		p.ending(a)
+		p.wrap("", ending(a))
 		return p.err
 	}
 	p.wrap("", a.Conclusion.Sentence)
@@ -33,8 +33,8 @@ func Table(w io.Writer, a analyze.Analysis) error {
 			p.line("")
 			p.arms(phase)
 			p.wrap("", phase.Sentence)
-			p.propagation(a.Propagation)
-			p.lateness(phase)
+			p.wrap("", propagation(a.Propagation))
+			p.wrap("", sending(phase))
 		}
 	}
 	if len(a.Checks) > 0 {
@@ -45,13 +45,14 @@ func Table(w io.Writer, a analyze.Analysis) error {
 		}
 	}
 	p.others(a)
+	p.changed(a)
 	if covers := a.Header.Target.Covers; covers != "" {
 		p.wrap("", "Covers "+covers+".")
 	}
 	for _, note := range a.Notes {
 		p.wrap("note: ", note)
 	}
-	p.ending(a)
+	p.wrap("", ending(a))
 	return p.err
 }
 
@@ -138,30 +139,44 @@ func (p *page) table(header []string, rows [][]string, left ...int) {
 func (p *page) arms(phase analyze.Phase) {
 	rows := make([][]string, 0, len(phase.Arms))
 	for _, arm := range phase.Arms {
-		name := arm.Name
-		if arm.Role != name {
-			name += " " + arm.Role
-		}
-		share := "-"
-		if arm.ShareHigh > 0 {
-			share = fmt.Sprintf("%.1f (%.1f-%.1f)", arm.Share*100, arm.ShareLow*100, arm.ShareHigh*100)
-		}
-		configured := "-"
-		if arm.Configured != nil {
-			configured = fmt.Sprintf("%.4g", *arm.Configured*100)
-		}
-		rows = append(rows, []string{name, count(arm.Hits), share, configured, count(arm.Errors),
-			latency(arm.P50.Seconds()), latency(arm.P95.Seconds()), latency(arm.P99.Seconds())})
+		rows = append(rows, armRow(arm))
 	}
-	p.table([]string{"version", "hits", "share %", "conf.", "errors", "p50", "p95", "p99"}, rows, 0)
+	p.table(armHeader, rows, 0)
+	for _, text := range armSentences(phase) {
+		p.wrap("", text)
+	}
+}
+
+var armHeader = []string{"version", "hits", "share %", "conf.", "errors", "p50", "p95", "p99"}
+
+func armRow(arm analyze.Arm) []string {
+	name := arm.Name
+	if arm.Role != name {
+		name += " " + arm.Role
+	}
+	share := "-"
+	if arm.ShareHigh > 0 {
+		share = fmt.Sprintf("%.1f (%.1f-%.1f)", arm.Share*100, arm.ShareLow*100, arm.ShareHigh*100)
+	}
+	configured := "-"
+	if arm.Configured != nil {
+		configured = fmt.Sprintf("%.4g", *arm.Configured*100)
+	}
+	return []string{name, count(arm.Hits), share, configured, count(arm.Errors),
+		latency(arm.P50.Seconds()), latency(arm.P95.Seconds()), latency(arm.P99.Seconds())}
+}
+
+// armSentences say of what kind the errors are.
+func armSentences(phase analyze.Phase) (all []string) {
 	for _, arm := range phase.Arms {
 		if len(arm.Causes) > 0 {
-			p.wrap("", "Unattributed by cause: "+pairs(arm.Causes)+".")
+			all = append(all, "Unattributed by cause: "+pairs(arm.Causes)+".")
 		}
 		if len(arm.Classes) > 0 && arm.Role != "unattributed" {
-			p.wrap("", fmt.Sprintf("Errors of version %s: %s.", arm.Name, pairs(arm.Classes)))
+			all = append(all, fmt.Sprintf("Errors of version %s: %s.", arm.Name, pairs(arm.Classes)))
 		}
 	}
+	return all
 }
 
 func pairs(counts map[string]uint64) string {
@@ -193,7 +208,8 @@ func latency(seconds float64) string {
 	return fmt.Sprintf("%.1fms", seconds*1000)
 }
 
-func (p *page) lateness(phase analyze.Phase) {
+// sending says how much was sent, and how late.
+func sending(phase analyze.Phase) string {
 	rate := 0.0
 	if phase.Length > 0 {
 		rate = float64(phase.Sent) / phase.Length.Seconds()
@@ -206,10 +222,11 @@ func (p *page) lateness(phase analyze.Phase) {
 	if phase.Pending > 0 {
 		text += fmt.Sprintf("; %s unanswered at the end", analyze.Count(phase.Pending))
 	}
-	p.wrap("", text+".")
+	return text + "."
 }
 
-func (p *page) propagation(t analyze.Propagation) {
+// propagation is how the canary came.
+func propagation(t analyze.Propagation) string {
 	var parts []string
 	if t.Changed != nil {
 		if t.Deployed != nil {
@@ -222,32 +239,42 @@ func (p *page) propagation(t analyze.Propagation) {
 			parts = append(parts, "split settled by "+analyze.Short(*t.Armed-*t.Changed))
 		}
 	}
+	var text string
 	if t.Armed == nil && t.Judged != nil {
-		p.wrap("", "The split did not come near its configured share: judging began at the end of settle.")
+		text = "The split did not come near its configured share: judging began at the end of settle. "
 	}
 	if len(parts) > 0 {
-		p.wrap("", "Since the canary was created: "+strings.Join(parts, ", ")+".")
+		text += "Since the canary was created: " + strings.Join(parts, ", ") + "."
 	}
+	return strings.TrimSpace(text)
 }
 
 func (p *page) checks(checks []analyze.Check) {
 	rows := make([][]string, 0, len(checks))
 	for _, c := range checks {
-		estimate := "-"
-		if c.Estimate != nil {
-			estimate = c.Format(*c.Estimate)
-		}
-		evidence := "-"
-		if c.Needed > 0 && (c.Outcome != analyze.Pass || c.Evidence >= c.Needed) {
-			evidence = fmt.Sprintf("%s/%.3g", compact(c.Evidence), c.Needed)
-			if c.Needed >= 1000 {
-				evidence = compact(c.Evidence) + "/" + compact(c.Needed)
-			}
-		}
-		rows = append(rows, []string{c.Name, c.Outcome.String(), estimate, proven(c), allowed(c), evidence})
+		rows = append(rows, checkRow(c))
 	}
-	p.table([]string{"check", "outcome", "seen", "proven", "allowed", "evidence"}, rows, 0, 1)
-	p.wrap("", "Evidence: odds to 1 for the outcome, and the odds needed. Proven: what the evidence leaves possible.")
+	p.table(checkHeader, rows, 0, 1)
+	p.wrap("", legend)
+}
+
+var checkHeader = []string{"check", "outcome", "seen", "proven", "allowed", "evidence"}
+
+const legend = "Evidence: odds to 1 for the outcome, and the odds needed. Proven: what the evidence leaves possible."
+
+func checkRow(c analyze.Check) []string {
+	estimate := "-"
+	if c.Estimate != nil {
+		estimate = c.Format(*c.Estimate)
+	}
+	evidence := "-"
+	if c.Needed > 0 && (c.Outcome != analyze.Pass || c.Evidence >= c.Needed) {
+		evidence = fmt.Sprintf("%s/%.3g", compact(c.Evidence), c.Needed)
+		if c.Needed >= 1000 {
+			evidence = compact(c.Evidence) + "/" + compact(c.Needed)
+		}
+	}
+	return []string{c.Name, c.Outcome.String(), estimate, proven(c), allowed(c), evidence}
 }
 
 func proven(c analyze.Check) string {
@@ -293,48 +320,56 @@ func compact(x float64) string {
 func (p *page) others(a analyze.Analysis) {
 	var rows [][]string
 	for _, phase := range a.Phases {
-		if phase.Name == analyze.During {
-			continue
+		if phase.Name != analyze.During {
+			rows = append(rows, phaseRow(phase))
 		}
-		errors := uint64(0)
-		var seen []string
-		for _, arm := range phase.Arms {
-			errors += arm.Errors
-			if arm.Hits > 0 {
-				seen = append(seen, arm.Name)
-			}
-		}
-		p95 := "-"
-		for _, arm := range phase.Arms {
-			if arm.Name == phase.Expect {
-				p95 = latency(arm.P95.Seconds())
-			}
-		}
-		kind, _, _ := strings.Cut(phase.Name, "/")
-		rows = append(rows, []string{kind, phase.Stage, phase.Expect, strings.Join(seen, " "), phase.Outcome.String(), analyze.Count(phase.Hits), analyze.Count(errors), p95})
 	}
 	if len(rows) > 0 {
 		p.line("")
-		p.table([]string{"phase", "stage", "expected", "answered", "outcome", "hits", "errors", "p95"}, rows, 0, 1)
+		p.table(phaseHeader, rows, 0, 1)
 	}
 	for _, phase := range a.Phases {
 		if phase.Name != analyze.During && phase.Outcome != analyze.Pass && phase.Sentence != "" {
 			p.wrap(mark[phase.Outcome]+" ", fmt.Sprintf("%s, stage %s: %s", phase.Name, phase.Stage, phase.Sentence))
 		}
 	}
-	t := a.Propagation
-	if t.Acted != nil {
-		text := "Stage " + a.Action
-		switch {
-		case t.Straggler != nil && *t.Straggler > *t.Acted:
-			text += ", last answer of the other version " + analyze.Short(*t.Straggler-*t.Acted) + " later"
-		case answeredAfter(a):
-			text += ", no answer of the other version after it"
-		default:
-			text += ", and no traffic asked whether it took"
+	p.wrap("", acted(a))
+}
+
+var phaseHeader = []string{"phase", "stage", "expected", "answered", "outcome", "hits", "errors", "p95"}
+
+func phaseRow(phase analyze.Phase) []string {
+	errors, p95 := uint64(0), "-"
+	var seen []string
+	for _, arm := range phase.Arms {
+		errors += arm.Errors
+		if arm.Hits > 0 {
+			seen = append(seen, arm.Name)
 		}
-		p.wrap("", text+".")
+		if arm.Name == phase.Expect {
+			p95 = latency(arm.P95.Seconds())
+		}
 	}
+	kind, _, _ := strings.Cut(phase.Name, "/")
+	return []string{kind, phase.Stage, phase.Expect, strings.Join(seen, " "), phase.Outcome.String(), count(phase.Hits), count(errors), p95}
+}
+
+// acted is what came of acting on the verdict.
+func acted(a analyze.Analysis) string {
+	t := a.Propagation
+	if t.Acted == nil {
+		return ""
+	}
+	text := "Stage " + a.Action
+	switch {
+	case t.Straggler != nil && *t.Straggler > *t.Acted:
+		text += ", last answer of the other version " + analyze.Short(*t.Straggler-*t.Acted) + " later"
+	case answeredAfter(a):
+		text += ", no answer of the other version after it"
+	default:
+		text += ", and no traffic asked whether it took"
+	}
+	return text + "."
 }
 
 // answeredAfter reports that somebody looked.
@@ -344,13 +379,26 @@ func answeredAfter(a analyze.Analysis) bool {
 	})
 }
 
-func (p *page) ending(a analyze.Analysis) {
+// changed is what the run did to the stage.
+func (p *page) changed(a analyze.Analysis) {
+	var all []string
+	for _, c := range changes(a) {
+		all = append(all, fmt.Sprintf("%s at %s", c.what, analyze.Short(c.at)))
+	}
+	if len(all) > 0 {
+		p.wrap("", "Changed: "+strings.Join(all, "; ")+".")
+	}
+}
+
+// ending is how the run ended, if not as it should.
+func ending(a analyze.Analysis) string {
 	switch a.End.Reason {
 	case "interrupted":
-		p.wrap("", "Interrupted.")
+		return "Interrupted."
 	case "crashed":
-		p.wrap("", "The run file has no end: the run crashed, or still goes on.")
+		return "The run file has no end: the run crashed, or still goes on."
 	case "error":
-		p.wrap("error: ", a.End.Error)
+		return "error: " + a.End.Error
 	}
+	return ""
 }

@@ -60,31 +60,82 @@ func broken(word string, most int) (parts []string) {
 	return append(parts, word)
 }
 
-// fit shortens the widest cells until header and rows fit the page, with two blanks between columns.
+// fit breaks what stands in the widest columns over several lines until header and rows fit the page, with two blanks
+// between columns.
 func fit(header []string, rows [][]string) {
-	for i := range rows {
-		for j := range rows[i] {
+	widths := make([]int, len(header))
+	total := 2 * len(header)
+	for j, name := range header {
+		widths[j] = columns(name)
+		for i := range rows {
 			rows[i][j] = visible(rows[i][j])
+			widths[j] = max(widths[j], columns(rows[i][j]))
 		}
+		total += widths[j]
 	}
-	for {
-		total, widest, at := 2*len(header), 0, 0
-		for j, name := range header {
-			w := columns(name)
-			for _, row := range rows {
-				w = max(w, columns(row[j]))
-			}
-			if total += w; w > widest {
-				widest, at = w, j
+	for total > width {
+		widest := 0
+		for j := range widths {
+			if widths[j] > widths[widest] {
+				widest = j
 			}
 		}
-		if total <= width || widest <= 8 {
-			return
+		if widths[widest] <= 8 {
+			break
 		}
-		for _, row := range rows {
-			row[at] = shorten(row[at], max(widest-(total-width), 8))
+		widths[widest]--
+		total--
+	}
+	for _, row := range rows {
+		for j := range row {
+			row[j] = stacked(row[j], widths[j])
 		}
 	}
+}
+
+// stacked is text in lines of so many columns, broken at blanks where there are any; of text beyond all measure, its
+// beginning.
+func stacked(text string, most int) string {
+	const lines = 8
+	if columns(text) <= most {
+		return text
+	}
+	var all []string
+	line := ""
+	for _, word := range strings.Fields(shorten(text, lines*most)) {
+		for columns(word) > most {
+			if columns(line) < most-1 && line != "" {
+				line += " "
+			} else if line != "" {
+				all, line = append(all, line), ""
+			}
+			head := fill(word, most-columns(line))
+			all, line, word = append(all, line+head), "", word[len(head):]
+		}
+		switch {
+		case line == "":
+			line = word
+		case columns(line)+1+columns(word) <= most:
+			line += " " + word
+		default:
+			all, line = append(all, line), word
+		}
+	}
+	if line != "" {
+		all = append(all, line)
+	}
+	return strings.Join(all, "\n")
+}
+
+// fill is as much of a word as has room, and at least a rune.
+func fill(word string, room int) string {
+	kept := 0
+	for i, r := range word {
+		if kept += columns(string(r)); kept > room && i > 0 {
+			return word[:i]
+		}
+	}
+	return word
 }
 
 // name is a version's name in a line: "v2", or as it is spelt.

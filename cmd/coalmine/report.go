@@ -13,6 +13,7 @@ import (
 func (w world) reportCommand() *cobra.Command {
 	var policy string
 	var shown reports
+	var schema bool
 	var log accessLog
 	c := &cobra.Command{
 		Use:   "report FILE",
@@ -25,12 +26,15 @@ looked up in the stage's access log, which says whether the canary gave them, an
 the run is judged anew with each counted for its version; the exit code is that
 verdict's. The log comes minutes late; what it lacks stays without a version.`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
+			if len(args) != 1 && !schema {
 				return fmt.Errorf("want one run file, got %d", len(args))
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if schema {
+				return report.Schema(w.stdout)
+			}
 			if err := log.check(); err != nil {
 				return err
 			}
@@ -79,6 +83,7 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 		},
 	}
 	shown.flags(c.Flags())
+	c.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of --format json, and nothing else")
 	log.flags(c.Flags())
 	c.Flags().StringVar(&policy, "policy", "", "judge the recorded windows by this policy file; the exit code is the new verdict's")
 	return c

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -93,7 +94,19 @@ func (r *reports) write(w world, a analyze.Analysis) error {
 		}
 		fmt.Fprintf(w.stderr, "%s: %s\n", r.formats[i], path)
 	}
+	if summary := w.env("GITHUB_STEP_SUMMARY"); summary != "" && slices.Contains(r.formats, "markdown") {
+		return appendTo(summary, a)
+	}
 	return nil
+}
+
+// appendTo adds the report to the summary of a job on GitHub.
+func appendTo(summary string, a analyze.Analysis) error {
+	file, err := os.OpenFile(summary, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("GITHUB_STEP_SUMMARY: %w", err)
+	}
+	return errors.Join(report.Markdown(file, a), file.Close())
 }
 
 func draw(to io.Writer, format string, a analyze.Analysis) error {

@@ -47,3 +47,32 @@ func TestOutDir(t *testing.T) {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 }
+
+// Markdown is added to the summary of a job on GitHub, after what is there.
+func TestStepSummary(t *testing.T) {
+	file, _, _ := recorded(t)
+	summary := filepath.Join(t.TempDir(), "summary.md")
+	if err := os.WriteFile(summary, []byte("before\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"GITHUB_STEP_SUMMARY": summary}
+	coalmine(t, t.Context(), env, "report", file)
+	if got, _ := os.ReadFile(summary); string(got) != "before\n" {
+		t.Errorf("without --format markdown: %s", got)
+	}
+	_, markdown, _ := coalmine(t, t.Context(), env, "report", file, "--format", "markdown")
+	if got, _ := os.ReadFile(summary); string(got) != "before\n"+markdown || markdown == "" {
+		t.Errorf("%s", got)
+	}
+	env["GITHUB_STEP_SUMMARY"] = t.TempDir()
+	if code, _, stderr := coalmine(t, t.Context(), env, "report", file, "--format", "markdown"); code != exitBroken || !strings.Contains(stderr, "GITHUB_STEP_SUMMARY") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+}
+
+// The schema needs no run file.
+func TestSchema(t *testing.T) {
+	if code, stdout, stderr := coalmine(t, t.Context(), nil, "report", "--schema"); code != 0 || stderr != "" || !strings.HasPrefix(stdout, "{\n") {
+		t.Errorf("exit %d, %s, %s", code, stdout, stderr)
+	}
+}
