@@ -125,7 +125,7 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 // where they were before it, after each step, or within a step that has no good
 // end, whose patch may have been applied up to any operation.
 func (s Story) mayHaveLeft(now position) bool {
-	return slices.ContainsFunc(s.possible(), func(p position) bool { return len(now.differ(p)) == 0 })
+	return len(nearest(now, s.possible())) == 0
 }
 
 // possible is where the story may have left things, where it began included: there is nothing to overwrite then.

@@ -11,8 +11,9 @@ import (
 // Rollback undoes a promote, and a repoint after it: no canary, the deployment
 // and variables of the stage as it was, which Journal.BeforePromote knows, and
 // the aliases where the journal says they were. The canary that was promoted
-// does not come back. It refuses, with ErrChanged, when somebody else has moved
-// such an alias since.
+// does not come back. It refuses, with ErrChanged, when stage or aliases are not
+// where the promote, and what coalmine did since, can have left them: what
+// somebody else has released since is not a rollback's to take away.
 func (c *Client) Rollback(ctx context.Context, j *Journal, ref Ref, to State) (Change, error) {
 	to = to.clone()
 	to.Canary = nil
@@ -26,22 +27,19 @@ func (c *Client) Rollback(ctx context.Context, j *Journal, ref Ref, to State) (C
 			if _, err := c.readInto(ctx, before, alias); err != nil {
 				return nil, err
 			}
-			if !leftBy(steps, before.Aliases[key]) {
-				return nil, fmt.Errorf("%w: %s", ErrChanged, joined(before.Aliases[key].pointing(alias)))
-			}
 			if ref.Weighted() {
 				alias.Weights = nil
 				was[key] = alias
 			}
 		}
+		if len(steps) == 0 {
+			return was, nil
+		}
+		possible := append(led(position{State: *steps[0].Before, Aliases: aliasesBefore(steps)}, steps), position{State: to, Aliases: was})
+		if diff := nearest(*before, possible); len(diff) > 0 {
+			return nil, fmt.Errorf("%w, by somebody else since the promote: %s", ErrChanged, joined(diff))
+		}
 		return was, nil
-	})
-}
-
-// leftBy reports whether the alias is where one of the steps may have left it.
-func leftBy(steps []Step, now Alias) bool {
-	return slices.ContainsFunc(steps, func(s Step) bool {
-		return s.Move != nil && s.Move.Was.key() == now.key() && (s.Move.Was.routes(now) || s.Move.To.routes(now))
 	})
 }
 
@@ -65,17 +63,19 @@ func (c *Client) restore(ctx context.Context, j *Journal, ref Ref, to State, any
 				return nil, err
 			}
 		}
-		if !anyway && !story.mayHaveLeft(*before) {
-			return nil, fmt.Errorf("%w, by somebody else: %s", ErrChanged, joined(nearest(*before, story.possible())))
+		if diff := nearest(*before, story.possible()); len(diff) > 0 && !anyway {
+			return nil, fmt.Errorf("%w, by somebody else: %s", ErrChanged, joined(diff))
 		}
 		return was, nil
 	})
 }
 
-// nearest is how where things are differs from the nearest of where they may be.
+// nearest is how where things are differs from the nearest of where they may be. The stage's cache is nothing that a verb
+// turns on or off.
 func nearest(now position, possible []position) []string {
 	diffs := make([][]string, len(possible))
 	for i, p := range possible {
+		p.CacheEnabled = now.CacheEnabled
 		diffs[i] = now.differ(p)
 	}
 	return slices.MinFunc(diffs, func(a, b []string) int { return len(a) - len(b) })
