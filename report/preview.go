@@ -70,7 +70,11 @@ func (p *page) preflight(findings []Finding) {
 	p.line("")
 	rows := make([][]string, 0, len(findings))
 	for _, f := range findings {
-		rows = append(rows, []string{f.Check, f.Level, f.Text})
+		text := f.Text
+		if f.Level == "not checked" && f.Remedy != "" { // what matters more is said below
+			text += "; " + f.Remedy
+		}
+		rows = append(rows, []string{f.Check, f.Level, text})
 	}
 	p.table([]string{"preflight", "outcome", "found"}, rows, 0, 1, 2)
 	for _, f := range findings {

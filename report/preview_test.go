@@ -20,6 +20,7 @@ func preview(t *testing.T) report.Preview {
 		Findings: []report.Finding{
 			{Check: "canary", Level: "ok", Text: "50.0% to deployment d1"},
 			{Check: "managed", Level: "warning", Text: "stack shop of CloudFormation manages the stage: a promote drifts it", Remedy: "promote by the stack, and let coalmine verify"},
+			{Check: "headroom", Level: "not checked", Text: "the account's concurrency: the credentials may not read it, nor what is in use", Remedy: "grant lambda:GetAccountSettings to them"},
 			{Check: "cache", Level: "block", Text: "the stage's cache answers for GET /products", Remedy: "turn it off for the method"},
 		},
 		Forecast: &plan,
@@ -39,7 +40,8 @@ func TestPreview(t *testing.T) {
 		": version 2\nis judged against version 1, at 50 % of the traffic",
 		"(50 requests sent to try it)",
 		"Covers 1 of 3 methods (GET /products); not GET /orders, POST /orders.",
-		"\nmanaged    warning  stack shop of CloudFormation manages the stage",
+		"\nmanaged    warning      stack shop of CloudFormation manages the stage",
+		"\nheadroom   not checked  the account's concurrency: the credentials may not\n                        read it, nor what is in use; grant\n                        lambda:GetAccountSettings to them\n",
 		"\nblock cache: the stage's cache answers for GET /products; turn it off for the\n",
 		"is expected to be promoted after",
 	} {
@@ -74,7 +76,7 @@ func TestPreviewJSON(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Sent != 50 || len(got.Preflight) != 3 || got.Preflight[2].Level != "block" {
+	if got.Sent != 50 || len(got.Preflight) != 4 || got.Preflight[3].Level != "block" {
 		t.Errorf("got %+v", got)
 	}
 	if _, err := report.NamedPreview("xml"); err == nil || !strings.Contains(err.Error(), "json, table") {

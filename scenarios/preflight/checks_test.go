@@ -76,6 +76,37 @@ func TestSound(t *testing.T) {
 	}
 }
 
+// What is not published may change under test.
+func TestLatest(t *testing.T) {
+	check := func(name string, change func(*Facts, *Plan), levels ...Level) {
+		t.Helper()
+		f, p := sound()
+		change(&f, &p)
+		var got []Level
+		for _, finding := range found(f, p, "latest") {
+			got = append(got, finding.Level)
+			if finding.Level == Warning && !strings.Contains(finding.Text+finding.Remedy, "$LATEST of f") || finding.Level != OK && finding.Level != Unchecked && finding.Remedy == "" {
+				t.Errorf("%s: %+v", name, finding)
+			}
+		}
+		if !slices.Equal(got, levels) {
+			t.Errorf("%s: %q, want %q", name, got, levels)
+		}
+	}
+	baseline := func(f *Facts, p *Plan) { f.target.Baseline.Version = "$LATEST" }
+	canary := func(f *Facts, p *Plan) { f.target.Canary.Version = "$LATEST" }
+	promote := func(change func(*Facts, *Plan)) func(*Facts, *Plan) {
+		return func(f *Facts, p *Plan) { change(f, p); p.Promote = true }
+	}
+	check("published", func(*Facts, *Plan) {}, OK)
+	check("baseline", baseline, Warning)
+	check("baseline, to be replaced", promote(baseline), Warning)
+	check("canary", canary, Warning)
+	check("canary, to be promoted", promote(canary), Block)
+	check("both", func(f *Facts, p *Plan) { baseline(f, p); canary(f, p) }, Warning, Warning)
+	check("not known", func(f *Facts, p *Plan) { f.target.Canary.Version = "" }, Unchecked)
+}
+
 func TestWeighted(t *testing.T) {
 	f, p := weighted()
 	for _, finding := range f.Judge(p) {

@@ -34,6 +34,7 @@ var checks = []struct {
 	{"difference", difference},
 	{"alias", alias},
 	{"versions", versions},
+	{"latest", latest},
 	{"weights", weights},
 	{"permission", permission},
 	{"cache", cache},

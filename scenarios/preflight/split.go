@@ -109,6 +109,34 @@ func versions(f Facts, p Plan) []Finding {
 	return one(block(remedy, "aliases %s and %s are both version %s of %s", orNone(t.BaselineAlias), orNone(t.CanaryAlias), t.BaselineVersion, t.Function))
 }
 
+// latest wants published versions: $LATEST becomes other code with every upload, and nothing that is measured says so. As
+// the canary it would be promoted as whatever it is by then.
+func latest(f Facts, p Plan) []Finding {
+	var all []Finding
+	for _, side := range f.sides() {
+		if side.Version != "$LATEST" {
+			continue
+		}
+		text := fmt.Sprintf("the %s is $LATEST of %s: it may change under test, and no one would notice", side.arm, side.Function)
+		remedy := fmt.Sprintf("publish it, and have an alias lead there: aws lambda publish-version --function-name %s", side.Function)
+		switch {
+		case p.Promote && side.arm == "canary":
+			all = append(all, block(remedy, "%s; what is promoted need not be what was judged", text))
+		default:
+			all = append(all, warn(remedy, "%s", text))
+		}
+	}
+	if all != nil {
+		return all
+	}
+	for _, side := range f.sides() {
+		if side.Version == "" {
+			return one(unchecked("", "the %s's version is not known, see alias", side.arm))
+		}
+	}
+	return one(fine("no side is $LATEST, whose code may change"))
+}
+
 // weights wants each alias to be one version.
 func weights(f Facts, _ Plan) []Finding {
 	if f.ref.Weighted() {
