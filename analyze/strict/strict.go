@@ -8,8 +8,9 @@ import (
 	"encoding"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,21 +155,23 @@ func (d decoder) pairs(n *yaml.Node, path string, each func(key, value *yaml.Nod
 }
 
 func (d decoder) unknown(key *yaml.Node, known map[string]reflect.Value) error {
-	names := make([]string, 0, len(known))
-	for name := range known {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	best, distance := "", len(key.Value)/2+2
-	for _, name := range names {
-		if n := edits(key.Value, name); n < distance {
-			best, distance = name, n
-		}
-	}
+	names := slices.Sorted(maps.Keys(known))
+	best := Nearest(key.Value, names)
 	if best == "" {
 		return d.errorf(key, "unknown key %q (known here: %s)", key.Value, strings.Join(names, ", "))
 	}
 	return d.errorf(key, "unknown key %q (nearest known: %q)", key.Value, best)
+}
+
+// Nearest is the one of the names that was probably meant, the first of several; "" where none is near.
+func Nearest(meant string, names []string) string {
+	best, distance := "", len(meant)/2+2
+	for _, name := range names {
+		if n := edits(meant, name); n < distance {
+			best, distance = name, n
+		}
+	}
+	return best
 }
 
 func collect(v reflect.Value, into map[string]reflect.Value) {

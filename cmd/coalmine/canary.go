@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +25,11 @@ func (w world) canaryCommand() *cobra.Command {
 		Short: "Show or change a stage's canary by hand",
 		Long: `Show or change the canary of an API Gateway stage (--api, --stage), or of a Lambda
 alias with weights (--lambda-alias FUNCTION:ALIAS). What a verb changes it first
-shows, with the exact operations and what would undo them; --dry-run stops there.`,
+shows, with the exact operations and what would undo them; --dry-run stops there.
+
+Exit codes: 0, 2 where nothing was changed and repeating it cannot help, 1 where AWS
+failed or something was changed and the rest failed, 12 where what promote should make
+the stage is not what was judged any more, 130 interrupted.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -48,7 +51,8 @@ type byHand struct {
 	t       target
 	journal string
 	dry     bool
-	warrant *scenarios.Warrant // of --verdict
+	warrant *scenarios.Warrant     // of --verdict
+	given   func(flag string) bool // beside it
 }
 
 // A deed is what one verb does: its changes, and whether the stage is then as it was before the story.
@@ -88,7 +92,9 @@ func (h *byHand) verb(use, short string, do deed) *cobra.Command {
 	return c
 }
 
-func sent(change stage.Change) bool { return len(change.Operations) > 0 || len(change.Moves) > 0 }
+func sent(change stage.Change) bool {
+	return len(change.Operations) > 0 || len(change.Moves) > 0 || change.Created != "" || len(change.Deleted) > 0
+}
 
 func touched(change stage.Change) bool { return change.Touched }
 
@@ -96,10 +102,13 @@ func touched(change stage.Change) bool { return change.Touched }
 func refused(err error, changes []stage.Change) error {
 	var request *stage.RequestError
 	var file *fs.PathError
+	var coded exit
 	failed := errors.As(err, &request) && !stage.IsNotFound(err) || errors.As(err, &file)
 	switch {
 	case slices.ContainsFunc(changes, touched): // also where only the credentials have ended
 		return exit{exitBroken, err}
+	case errors.As(err, &coded):
+		return err
 	case failed && !errors.Is(err, stage.ErrChanged):
 		return err
 	}
@@ -128,12 +137,53 @@ func (h *byHand) locate(ctx context.Context) (*stage.Client, stage.Ref, error) {
 	}
 	var ref stage.Ref
 	if h.warrant != nil {
-		ref = h.warrant.Measured.Ref
-	} else if ref, err = h.t.ref(ctx, client); err != nil {
+		if ref, err = h.warrant.Measured.Ref, h.agrees(ctx, client); err == nil && !ref.Weighted() {
+			_, err = client.FindAPI(ctx, ref.API) // its name
+			err = scenarios.Misnamed(err)
+		}
+	} else {
+		ref, err = h.t.ref(ctx, client)
+	}
+	if err != nil {
 		return nil, ref, err
 	}
 	fmt.Fprintln(h.stderr, client.Where(ref))
 	return client, ref, nil
+}
+
+// agrees refuses a target beside --verdict that is not the one that was judged.
+func (h *byHand) agrees(ctx context.Context, client *stage.Client) error {
+	judged := h.warrant.Measured.Ref
+	other := func(flag, got, want string) error {
+		if want == "" {
+			want = "none"
+		}
+		return usagef("--%s %s: the verdict is about another: %s", flag, got, want)
+	}
+	if h.given("lambda-alias") {
+		if weighted := judged.Function + ":" + judged.Alias; !judged.Weighted() || h.t.lambdaAlias != weighted {
+			return other("lambda-alias", h.t.lambdaAlias, strings.TrimSuffix(weighted, ":"))
+		}
+	}
+	if h.given("api") {
+		api, err := client.FindAPI(ctx, h.t.api)
+		if err != nil {
+			return scenarios.Misnamed(err)
+		}
+		if api != judged.API {
+			return other("api", h.t.api, judged.API)
+		}
+	}
+	for _, same := range []struct{ flag, got, want string }{
+		{"stage", h.t.stage, judged.Stage},
+		{"path", h.t.path, judged.Path},
+		{"method", h.t.method, judged.Method},
+	} {
+		if h.given(same.flag) && same.got != same.want {
+			return other(same.flag, same.got, same.want)
+		}
+	}
+	return nil
 }
 
 // one is the changes of a verb that makes one.
@@ -158,11 +208,37 @@ func (h *byHand) show() *cobra.Command {
 			}
 			fmt.Fprintf(h.stdout, "canary %s\n", s.Canary)
 		}
-		for _, a := range m.Aliases {
-			fmt.Fprintln(h.stdout, a)
+		for _, line := range arms(m) {
+			fmt.Fprintln(h.stdout, line)
 		}
 		return nil
 	}}
+}
+
+// arms says what is behind each side of the split.
+func arms(m stage.Measured) []string {
+	if m.Ref.Weighted() {
+		return []string{fmt.Sprintf("alias %s of %s: %s", m.Ref.Alias, m.Ref.Function, m.Aliases[0])}
+	}
+	var lines []string
+	for i, arm := range m.Arms {
+		side := []string{"baseline", "canary"}[i]
+		if arm.Alias == "" {
+			lines = append(lines, fmt.Sprintf("%s: version %s of %s, by no alias", side, arm.Version, arm.Function))
+			continue
+		}
+		behind := "version " + arm.Version
+		for _, a := range m.Aliases {
+			if a.Function == arm.Function && a.Name == arm.Alias {
+				behind = a.String() // with its weights
+			}
+		}
+		lines = append(lines, fmt.Sprintf("%s: alias %s of %s: %s", side, arm.Alias, arm.Function, behind))
+	}
+	if m.Arms == nil {
+		lines = append(lines, "which versions are behind it: give --path, like --path /products")
+	}
+	return lines
 }
 
 func (h *byHand) create() *cobra.Command {
@@ -172,12 +248,24 @@ func (h *byHand) create() *cobra.Command {
 		if !(percent > 0 && percent <= 100) {
 			return nil, false, usagef("--percent: want more than 0 and at most 100, got %v", percent)
 		}
+		if err := h.lead(ctx, c, ref, overrides); err != nil {
+			return nil, false, err
+		}
 		return one(c.CreateCanary(ctx, j, ref, percent, overrides))
 	})
 	c.Flags().Float64Var(&percent, "percent", 0, "of the traffic, more than 0 and at most 100")
 	c.Flags().StringToStringVar(&overrides, "override", nil, "`VARIABLE=VALUE` of the stage for the canary, repeatable")
 	c.Flags().Lookup("override").DefValue = ""
 	return c
+}
+
+// lead refuses overrides that lead nowhere, before anything is changed; what could not be looked at is said.
+func (h *byHand) lead(ctx context.Context, c *stage.Client, ref stage.Ref, overrides map[string]string) error {
+	notes, err := c.CheckOverrides(ctx, ref, overrides)
+	for _, note := range notes {
+		fmt.Fprintln(h.stderr, "warning: "+note)
+	}
+	return err
 }
 
 func (h *byHand) percent() *cobra.Command {
@@ -188,13 +276,28 @@ func (h *byHand) percent() *cobra.Command {
 		}
 		return one(c.SetPercent(ctx, j, ref, percent))
 	})
-	c.Flags().Float64Var(&percent, "percent", 0, "of the traffic, 0 to 100")
-	c.MarkFlagRequired("percent")
+	c.Flags().Float64Var(&percent, "percent", 0, "of the traffic, 0 to 100; must be given")
+	act := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !c.Flags().Changed("percent") {
+			return usagef("--percent: missing: want 0 to 100, the canary's part of the traffic; 0 stops it")
+		}
+		return act(c, args)
+	}
 	return c
 }
 
 func (h *byHand) deploy() *cobra.Command {
 	return h.verb("deploy", "Give the canary a deployment of its own", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
+		if !ref.Weighted() {
+			state, err := c.Read(ctx, ref)
+			if err == nil && state.Canary != nil {
+				err = h.lead(ctx, c, ref, state.Canary.Overrides)
+			}
+			if err != nil {
+				return nil, false, err
+			}
+		}
 		return one(c.DeployCanary(ctx, j, ref, "coalmine canary"))
 	})
 }
@@ -215,15 +318,25 @@ func (h *byHand) promote() *cobra.Command {
 		if repoints && len(judged.Arms) != 2 {
 			return nil, false, usagef("--path: missing: --then repoint has to know which alias is the stage's own")
 		}
+		var next stage.Change // what would be refused after the promote is refused before it
+		if repoints {
+			if next, err = c.ForeseeRepoint(ctx, ref, judged); err != nil {
+				return nil, false, unlikeJudged(err)
+			}
+		}
 		changes, _, err := one(c.Promote(ctx, j, ref, judged, keep))
-		if err != nil || !repoints {
-			return changes, false, err
+		switch {
+		case errors.Is(err, errDryRun) && repoints:
+			return nil, false, h.announce(next)
+		case err != nil || !repoints:
+			return changes, false, unlikeJudged(err)
 		}
 		moved, err := c.Repoint(ctx, j, ref, judged)
 		return append(changes, moved), false, err
 	})
 	act := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
+		h.given = c.Flags().Changed
 		if err := h.take(verdict); err != nil {
 			return err
 		}
@@ -236,13 +349,18 @@ func (h *byHand) promote() *cobra.Command {
 	return c
 }
 
+// unlikeJudged gives what is not what was judged any more the exit code that a gate gives it.
+func unlikeJudged(err error) error {
+	if errors.Is(err, stage.ErrChanged) {
+		return exit{exitVoid, err}
+	}
+	return err
+}
+
 // take reads the verdict that a promote is to act on.
 func (h *byHand) take(path string) error {
 	if path == "" {
 		return nil
-	}
-	if h.t.api != "" || h.t.lambdaAlias != "" {
-		return usagef("--verdict names what was judged: want no --api or --lambda-alias with it")
 	}
 	warrant, err := scenarios.ReadWarrant(path)
 	if err == nil {
@@ -295,35 +413,6 @@ func (h *byHand) rollback() *cobra.Command {
 	})
 }
 
-func (h *byHand) recover() *cobra.Command {
-	return &cobra.Command{
-		Use:   "recover [JOURNAL]",
-		Short: "Restore the stages that an interrupted run left unfinished",
-		Args:  cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			path := h.journalDir(h.journal)
-			if len(args) > 0 {
-				path = args[0]
-			} else if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-				fmt.Fprintln(h.stdout, "no journal: nothing is unfinished")
-				return nil
-			}
-			client, err := h.connect(c.Context(), h.t.cloud)
-			if err != nil {
-				return err
-			}
-			changes, err := client.Recover(c.Context(), path)
-			for _, change := range changes {
-				fmt.Fprintln(h.stdout, change)
-			}
-			if err == nil && len(changes) == 0 {
-				fmt.Fprintln(h.stdout, path+": nothing is unfinished")
-			}
-			return err
-		},
-	}
-}
-
 // policy prints what has to be allowed.
 func (h *byHand) policy() *cobra.Command {
 	plans := map[string]preflight.Plan{
@@ -331,7 +420,8 @@ func (h *byHand) policy() *cobra.Command {
 		"promote": {Promote: true, Rollback: true, Repoint: true},
 		"run":     {Create: true, Deploy: true, Promote: true, Rollback: true, Repoint: true},
 	}
-	return &cobra.Command{
+	var to string
+	c := &cobra.Command{
 		Use:   "policy [gate|promote|run]",
 		Short: "Print the least IAM policy for judging (gate), for acting on a verdict, or for a whole run",
 		Args:  cobra.MaximumNArgs(1),
@@ -344,13 +434,22 @@ func (h *byHand) policy() *cobra.Command {
 			if !known {
 				return usagef("policy: want gate, promote or run, got %q", what)
 			}
-			if h.t.lambdaAlias == "" && h.t.path == "" {
-				return usagef("--path: want the path of the method under test, like /products: it leads to the functions")
+			switch {
+			case h.t.lambdaAlias != "" && to != "":
+				return usagef("--url is about a custom domain of --api: an alias's policy does not depend on what leads to it")
+			case h.t.lambdaAlias == "" && h.t.path == "" && to == "":
+				return usagef("--path: want the path of the method under test, like /products, or --url: it leads to the functions")
 			}
 			client, ref, err := h.locate(c.Context())
 			if err != nil {
 				return err
 			}
+			if to != "" {
+				if err := follow(c.Context(), client, to, &ref); err != nil {
+					return err
+				}
+			}
+			plan.URL = to
 			t, err := client.Resolve(c.Context(), ref)
 			if err != nil {
 				return scenarios.Misnamed(err)
@@ -363,4 +462,20 @@ func (h *byHand) policy() *cobra.Command {
 			return err
 		},
 	}
+	c.Flags().StringVar(&to, "url", "", "`URL` that the gate is going to be given: reading its custom domain is allowed, too")
+	return c
+}
+
+// follow takes the path under test from a URL, which must lead to the stage.
+func follow(ctx context.Context, client *stage.Client, to string, ref *stage.Ref) error {
+	r, err := client.Route(ctx, to)
+	switch {
+	case err != nil:
+		return scenarios.Misnamed(err)
+	case r.API != ref.API || r.Stage != ref.Stage:
+		return usagef("--url: %s leads to API %q, stage %q, and not to API %s, stage %s", scenarios.Bare(to), r.API, r.Stage, ref.API, ref.Stage)
+	case ref.Path == "":
+		ref.Path = r.Path
+	}
+	return nil
 }

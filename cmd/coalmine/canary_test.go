@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
@@ -40,6 +41,9 @@ func TestCanaryByHand(t *testing.T) {
 	do(2, "has a canary already", "create", "--percent", "10", "--override", "lambdaAlias=staging")
 	do(0, "deployment", "deploy")
 	do(0, "canary 10.0%", "show")
+	do(0, "baseline: alias prod of getProducts: version 1\ncanary: alias staging of getProducts: version 2\n", "show", "--path", "/products")
+	do(0, "give --path", "show")
+	do(2, "--percent: missing: want 0 to 100", "percent")
 	do(0, "canary", "abort")
 	s.asBefore(t)
 	do(0, "lambdaAlias=staging", "create", "--percent", "10", "--override", "lambdaAlias=staging")
@@ -48,6 +52,24 @@ func TestCanaryByHand(t *testing.T) {
 	do(0, `"staging" -> "prod"`, "rollback")
 	s.asBefore(t)
 	do(2, "knows of no promote", "rollback") // it would take a later canary away
+}
+
+// A misspelt override is found before anything is changed, and by the name that was meant.
+func TestMisspeltOverride(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	do := s.byHand(t)
+	do(2, "no variable lambdaAlais, and no method's function is named by it: want lambdaAlias", "create", "--percent", "10", "--override", "lambdaAlais=staging")
+	do(2, "(nearest alias: staging)", "create", "--percent", "10", "--override", "lambdaAlias=stagin")
+	do(0, "warning: no method's function is named by colour", "create", "--percent", "10", "--override", "colour=blue", "--dry-run")
+	s.asBefore(t)
+	do(0, "canary", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	s.before = s.read(t)
+	_, err := s.client.Lambda().DeleteAlias(t.Context(), &lambda.DeleteAliasInput{FunctionName: aws.String("getProducts"), Name: aws.String("staging")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(2, "GET /products would lead to getProducts:staging: ", "deploy")
+	s.asBefore(t)
 }
 
 // A dry run shows what the verb would do, and does not.
@@ -124,13 +146,18 @@ func TestVerdictFile(t *testing.T) {
 	do(2, "no such file", "promote", "--verdict", file+".gone")
 	do(2, "format", "promote", "--verdict", written(t, "verdict.json", `{"verdict": "PROMOTE"}`))
 	write(analyze.Promote, 0)
-	do(2, "want no --api", "promote", "--api", "products", "--verdict", file)
+	for _, other := range [][]string{{"--stage", "dev"}, {"--path", "/orders"}, {"--method", "HEAD"}, {"--lambda-alias", "getProducts:prod"}} {
+		do(2, other[0]+" "+other[1]+": the verdict is about another", append([]string{"promote", "--dry-run", "--verdict", file}, other...)...)
+	}
+	do(2, "no REST API has this id or name", "promote", "--dry-run", "--verdict", file, "--api", "orders")
 	s.asBefore(t)
 
 	do(0, `"prod" -> "staging"`, "promote", "--dry-run", "--verdict", file)
+	do(0, `"prod" -> "staging"`, "promote", "--dry-run", "--verdict", file, "--api", "products", "--stage", "prod", "--path", "/products", "--method", "GET")
+	do(0, "-> version 2", "promote", "--dry-run", "--verdict", file, "--then", "repoint")
 	s.asBefore(t)
 	do(0, "canary percent", "percent", "--percent", "20")
-	do(2, "stage changed under test: canary percent: 10.0 -> 20.0", "promote", "--verdict", file)
+	do(12, "stage changed under test: canary percent: 10.0 -> 20.0", "promote", "--verdict", file)
 	do(0, "canary percent", "percent", "--percent", "10")
 	if measured, err = s.client.Measure(t.Context(), s.ref); err != nil { // last-updated moved
 		t.Fatal(err)
@@ -151,6 +178,9 @@ func TestRepointByHand(t *testing.T) {
 	}
 	create := []string{"create", "--percent", "10", "--override", "lambdaAlias=staging"}
 	do(0, "canary", create...)
+	do(0, "alias prod of getProducts: version 1 -> version 2", "promote", "--then", "repoint", "--path", "/products", "--dry-run")
+	do(0, `patch operations: [{"op":"replace","path":"/variables/lambdaAlias","value":"prod"}]`, "promote", "--then", "repoint", "--path", "/products", "--dry-run")
+	prod("version 1")
 	do(2, "--path: missing", "promote", "--then", "repoint")
 	do(2, "want leave or repoint", "promote", "--then", "stay")
 	do(0, "alias prod of getProducts: version 1 -> version 2", "promote", "--then", "repoint", "--path", "/products")
@@ -215,6 +245,18 @@ func TestPolicy(t *testing.T) {
 		length = len(stdout)
 	}
 	do := s.byHand(t)
+	gateway := s.client.Gateway()
+	domain, base := aws.String("shop.example.com"), aws.String("v1")
+	if _, err := gateway.CreateDomainName(t.Context(), &apigateway.CreateDomainNameInput{DomainName: domain}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gateway.CreateBasePathMapping(t.Context(), &apigateway.CreateBasePathMappingInput{DomainName: domain, RestApiId: &s.ref.API, BasePath: base, Stage: &s.ref.Stage}); err != nil {
+		t.Fatal(err)
+	}
+	do(0, "/domainnames/shop.example.com/basepathmappings", "policy", "gate", "--url", "https://shop.example.com/v1/products")
+	do(0, "/domainnames/shop.example.com\"", "policy", "promote", "--path", "/products", "--url", "https://shop.example.com/v1/products")
+	do(2, `leads to API "", stage ""`, "policy", "--url", "https://shop.example.com/v2/products")
+	do(2, "find where nowhere.example.com leads", "policy", "--url", "https://nowhere.example.com/v1/products")
 	do(2, "want gate, promote or run", "policy", "everything", "--path", "/products")
 	do(2, "--path: want the path", "policy")
 }

@@ -3,18 +3,23 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
+	"strings"
 
 	"coalmine/analyze"
 	"coalmine/attack"
 	"coalmine/report"
 	"coalmine/scenarios"
+	"coalmine/scenarios/preflight"
+	"coalmine/scenarios/stage"
 )
 
 // preview shows what is known without the load. What blocks is shown among the rest, and is still an error.
-func (g *gate) preview(w world, ready *scenarios.Prepared, blocked error) error {
-	var preflight scenarios.Preflight
-	if ready == nil || blocked != nil && !errors.As(blocked, &preflight) {
+func (g *gate) preview(w world, ready *scenarios.Prepared, left *report.Finding, blocked error) error {
+	var found scenarios.Preflight
+	if ready == nil || blocked != nil && !errors.As(blocked, &found) {
 		return blocked
 	}
 	show, err := report.NamedPreview(g.output.first())
@@ -31,6 +36,9 @@ func (g *gate) preview(w world, ready *scenarios.Prepared, blocked error) error 
 	for _, f := range ready.Findings {
 		v.Findings = append(v.Findings, report.Finding{Check: f.Check, Level: string(f.Level), Text: f.Text, Remedy: f.Remedy})
 	}
+	if left != nil {
+		v.Findings = append(v.Findings, *left)
+	}
 	if blocked == nil {
 		forecast, err := g.forecast(ready)
 		if err != nil {
@@ -42,7 +50,34 @@ func (g *gate) preview(w world, ready *scenarios.Prepared, blocked error) error 
 		return err
 	}
 	fmt.Fprintln(w.stderr, report.PreviewLine(v))
+	if blocked == nil && left != nil && left.Level == string(preflight.Block) {
+		return usagef("%s: %s; %s", left.Check, left.Text, left.Remedy)
+	}
 	return blocked
+}
+
+// unfinished looks whether the stage's journal lets a gate act on it; nil where there is none.
+func (g *gate) unfinished(dir string) (*report.Finding, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	f := &report.Finding{Check: "journal", Level: string(preflight.Warning)}
+	if g.promote || g.rollback {
+		f.Level = string(preflight.Block)
+	}
+	journal, err := g.Client.OpenJournal(dir, g.Ref)
+	switch {
+	case err == nil:
+		f.Level, f.Text = string(preflight.OK), "no interrupted run has left anything unfinished here"
+		return f, journal.Close()
+	case errors.Is(err, stage.ErrUnfinished):
+		f.Text, f.Remedy, _ = strings.Cut(err.Error(), "; ")
+	case errors.Is(err, stage.ErrLocked):
+		f.Text, f.Remedy = err.Error(), "wait until it has ended"
+	default:
+		return nil, err
+	}
+	return f, nil
 }
 
 // forecast is what plan has to say, of a service that answers as fast as the probe's answers came.

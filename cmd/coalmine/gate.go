@@ -81,7 +81,12 @@ func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 		fmt.Fprintln(w.stderr, where)
 	}
 	var journal *stage.Journal // first: what an interrupted run left is not what is to be judged
-	if g.promote || g.rollback {
+	var left *report.Finding
+	if g.dry && g.Client != nil {
+		if left, err = g.unfinished(w.journalDir(g.journal)); err != nil {
+			return err
+		}
+	} else if g.promote || g.rollback {
 		if journal, err = g.Client.OpenJournal(w.journalDir(g.journal), g.Ref); err != nil {
 			return err
 		}
@@ -89,7 +94,7 @@ func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 	}
 	ready, err := g.Prepare(ctx, where, "coalmine/"+version)
 	if g.dry {
-		return g.preview(w, ready, err)
+		return g.preview(w, ready, left, err)
 	}
 	if err != nil {
 		return err

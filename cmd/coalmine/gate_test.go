@@ -93,7 +93,7 @@ func TestVerdictOut(t *testing.T) {
 	if sent.Load() != 0 {
 		t.Errorf("the promote sent %d requests to the API", sent.Load())
 	}
-	do(2, "stage changed under test", "promote", "--verdict", file)
+	do(12, "stage changed under test", "promote", "--verdict", file)
 
 	reject, _, stderr := coalmine(t, t.Context(), s.env, "gate", "--api", "products", "--path", "/products", "--out", "none", "--verdict-out", file)
 	if _, err := scenarios.ReadWarrant(file); reject != exitUsage || err == nil && strings.Contains(stderr, "expired") {

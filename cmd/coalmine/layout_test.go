@@ -18,7 +18,7 @@ func TestArrows(t *testing.T) {
 		"analyze/simulated":           {"attack"},
 		"report":                      {"analyze"},
 		"scenarios/emulator":          {},
-		"scenarios/stage":             {},
+		"scenarios/stage":             {"analyze/strict"},
 		"scenarios/preflight":         {"scenarios/stage"},
 		"scenarios/products":          {"scenarios/stage"},
 		"scenarios/products/function": {},

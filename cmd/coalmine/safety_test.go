@@ -382,11 +382,12 @@ func TestStack(t *testing.T) {
 	}{
 		{"up", "made API products", "found"},
 		{"up", "found API products", "made"},
-		{"down", "", "made"},
+		{"down", "removed API products", "made"},
+		{"down", "nothing to remove", "removed"},
 		{"up", "made API products", "found"},
 	} {
 		code, stdout, stderr := coalmine(t, t.Context(), env, "stack", step.verb)
-		if code != 0 || !strings.Contains(stdout, step.says) || strings.Contains(stdout, step.not) {
+		if code != 0 || !strings.HasPrefix(stderr, "NOT AWS: "+server.URL()+"\n") || !strings.Contains(stdout, step.says) || strings.Contains(stdout, step.not) {
 			t.Errorf("stack %s: exit %d, want 0, %q and no %q\n%s%s", step.verb, code, step.says, step.not, stdout, stderr)
 		}
 	}

@@ -34,6 +34,9 @@ func (w world) stackCommand() *cobra.Command {
 				for _, line := range removed {
 					fmt.Fprintln(w.stdout, line)
 				}
+				if err == nil && len(removed) == 0 {
+					fmt.Fprintln(w.stdout, "nothing to remove: there is no demonstration system here")
+				}
 				return err
 			},
 		})
@@ -79,5 +82,9 @@ func (w world) stackClient(ctx context.Context, a cloud) (*stage.Client, error) 
 	if !a.named(w) {
 		return nil, usagef("which control plane? want AWS_ENDPOINT_URL (see: coalmine emulator --empty), or --expect-account with the AWS account to build in")
 	}
-	return w.connectOwn(ctx, a)
+	client, err := w.connectOwn(ctx, a)
+	if err == nil {
+		fmt.Fprintln(w.stderr, client.Where(stage.Ref{}))
+	}
+	return client, err
 }

@@ -189,7 +189,10 @@ func (c *Client) Lambda() *lambda.Client { return c.lambda }
 // Where names the stage, or the alias, for a person, and says plainly when it is not on AWS. The API's name is known once
 // FindAPI or Read has seen it.
 func (c *Client) Where(ref Ref) string {
-	if ref.Weighted() {
+	switch {
+	case ref == Ref{}: // no stage yet, or several
+		return c.where()
+	case ref.Weighted():
 		return fmt.Sprintf("%s, function %s, alias %s", c.where(), ref.Function, ref.Alias)
 	}
 	c.mu.Lock()

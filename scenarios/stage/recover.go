@@ -97,7 +97,13 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 	now, err := c.position(ctx, ref)
 	if IsNotFound(err) {
 		note := ref.thing() + " is gone: nothing to restore"
-		return Change{Verb: "recover", Ref: ref, Notes: []string{note}}, j.Done(false)
+		gone := Change{Verb: "recover", Ref: ref, Notes: []string{note}}
+		if c.Announce != nil {
+			if err := c.Announce(gone); err != nil {
+				return Change{}, err
+			}
+		}
+		return gone, j.Done(false)
 	}
 	for _, alias := range story.start().Aliases {
 		if err == nil {

@@ -102,6 +102,11 @@ func (c *Client) goBack(ctx context.Context, j *Journal, verb string, ref Ref, t
 		}
 		return returning(*before, position{State: to, Aliases: was}), c.deployed(ctx, before.State, to)
 	})
+	if err == nil && len(deeds) == 0 && c.Announce != nil { // what the story made may still be deleted
+		none := a.change
+		none.After = none.Before
+		err = c.Announce(none)
+	}
 	if err != nil {
 		return a.result(err)
 	}

@@ -99,6 +99,9 @@ func (c *Client) reachable(ctx context.Context, function, qualifier string, u us
 	if _, err := c.versionOf(ctx, function, qualifier); IsDenied(err) {
 		return fmt.Sprintf("not checked whether there is %s:%s: %v", function, qualifier, err), nil
 	} else if err != nil {
+		if near := c.nearAlias(ctx, function, qualifier); IsNotFound(err) && near != "" {
+			err = fmt.Errorf("%w (nearest alias: %s)", err, near)
+		}
 		return "", err
 	}
 	if u.asRole {
