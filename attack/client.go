@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -39,7 +38,9 @@ type client struct {
 	requests   func() requests // of a new connection
 	own        own             // what must not be shown of them
 	identified bool            // each request has an id
+	now        clock
 	timeout    time.Duration
+	timeouts   timeouts
 	keep       int // bytes of a body
 	dialer     net.Dialer
 }
@@ -55,9 +56,11 @@ func newClient(p Plan) (*client, error) {
 		requests:   func() requests { return constant(*request, p.RequestIDs) },
 		own:        ownValues(p.Target),
 		identified: p.RequestIDs,
+		now:        clockSince(p.Epoch),
 		timeout:    p.timeout(),
 		keep:       classifiedBytes,
 	}
+	c.timeouts.now = c.now
 	if len(p.Expect.JSON) > 0 {
 		c.keep = keptBytes
 	}
@@ -81,14 +84,14 @@ func hostPort(u *url.URL) string {
 
 // A reply is what came of one request; valid until the next on its connection.
 type reply struct {
-	status int // 0: no answer
-	header http.Header
-	body   []byte
-	size   int64 // of the body, kept or not
-	fresh  bool  // came on another connection than the one before
-	class  Class // how it ended: Transport, Timeout, Truncated, or "" for a whole answer
-	unsent bool  // this machine could not open a connection: nothing came of the hit, and the target is not to blame
-	err    error // why
+	status   int // 0: no answer
+	body     []byte
+	size     int64         // of the body, kept or not
+	answered time.Duration // on the client's clock
+	fresh    bool          // came on another connection than the one before
+	class    Class         // how it ended: Transport, Timeout, Truncated, or "" for a whole answer
+	unsent   bool          // this machine could not open a connection: nothing came of the hit, and the target is not to blame
+	err      error         // why
 }
 
 // fail notes how a reply ended; what came before a body's end still classifies.
@@ -108,44 +111,31 @@ func (r *reply) fail(err error) {
 // A connection carries one request at a time. It opens when first needed, and again when the target closed it.
 type connection struct {
 	*client
-	source    requests
-	request   *request // of the hit under way, or of the last one
-	conn      net.Conn // nil: closed
-	raw       net.Conn // under TLS; what is closed, because a farewell could block
-	unwatch   func() bool
-	from      meter
-	br        *bufio.Reader
-	head      http.Request // what the parser needs to know of the request
-	fresh     bool
-	idleSince time.Time
-	reply     reply
-	headers   []byte // header values handed out
-	lookup    func(name string) []byte
+	source   requests
+	request  *request // of the hit under way, or of the last one
+	conn     net.Conn // nil: closed
+	wire     *wire    // what it goes over; what is closed, because a farewell of TLS could block
+	unwatch  func() bool
+	fresh    bool
+	answered time.Duration // the last hit, on the client's clock
+	parser   parser
+	reply    reply
+	lookup   func(name string) []byte
+	timer    timer
 }
 
 func (c *client) connection() *connection {
 	conn := &connection{client: c, source: c.requests()}
-	conn.br = bufio.NewReader(&conn.from)
-	conn.lookup = conn.headerValue
+	conn.parser.keep = c.keep
+	conn.lookup = conn.parser.value
+	c.timeouts.add(&conn.timer)
 	return conn
-}
-
-// headerValue is Answer.Header. Values are copied into one buffer that is used again for the next answer: an earlier
-// value stays valid when the buffer grows.
-func (c *connection) headerValue(name string) []byte {
-	value := c.reply.header.Get(name)
-	if value == "" {
-		return nil
-	}
-	start := len(c.headers)
-	c.headers = append(c.headers, value...)
-	return c.headers[start:len(c.headers):len(c.headers)]
 }
 
 // requestID is what the last hit went by: what the answer says, where it says a UUID, else what was sent.
 func (c *connection) requestID() RequestID {
 	id := c.request.id
-	id.parse(c.headerValue(idHeader))
+	id.parse(c.parser.value(idHeader))
 	return id
 }
 
@@ -165,36 +155,36 @@ func (c *connection) classify(classifier Classifier) (version []byte, cause Caus
 	return nil, cause
 }
 
-// do sends the request of hit n and reads its answer to the end. It returns soon after ctx ends.
-func (c *connection) do(ctx context.Context, n uint64) *reply {
+// do sends the request of hit n and reads its answer to the end. It returns soon after ctx ends, and when the timeout
+// has passed since sent.
+func (c *connection) do(ctx context.Context, n uint64, sent time.Duration) *reply {
 	c.request = c.source(n)
-	sent := time.Now()
-	deadline := sent.Add(c.timeout)
 	idle := time.Duration(0)
 	if c.conn != nil {
-		idle = sent.Sub(c.idleSince)
+		idle = sent - c.answered
 	}
 	if idle >= idleForReopen && !c.request.idempotent {
 		c.close()
 	}
-	c.attempt(ctx, deadline)
-	if c.reply.class == Transport && !c.reply.fresh && c.from.got == 0 && idle >= idleForRetry && c.request.idempotent {
+	c.timeouts.begin(&c.timer, sent+c.timeout)
+	c.attempt(ctx, sent, idle)
+	if c.reply.class == Transport && !c.reply.fresh && c.parser.got == 0 && idle >= idleForRetry && c.request.idempotent {
 		c.close()
-		c.attempt(ctx, deadline)
+		c.attempt(ctx, sent, 0)
 	}
-	c.idleSince = time.Now()
+	if expired := c.timer.end(); expired {
+		c.close() // it may end at any time
+	}
+	c.answered = c.now()
+	c.reply.answered = c.answered
 	return &c.reply
 }
 
-func (c *connection) attempt(ctx context.Context, deadline time.Time) {
-	kept := c.reply.body
-	if cap(kept) > 16*classifiedBytes {
-		kept = nil
-	}
-	c.reply = reply{body: kept[:0]}
-	c.headers = c.headers[:0]
+func (c *connection) attempt(ctx context.Context, sent, idle time.Duration) {
+	c.reply = reply{}
+	c.parser.begin()
 	if c.conn == nil {
-		if err := c.open(ctx, deadline); err != nil {
+		if err := c.open(ctx, sent+c.timeout); err != nil {
 			c.reply.fresh = true
 			c.reply.unsent = ownLimit(err)
 			c.reply.fail(err)
@@ -202,94 +192,60 @@ func (c *connection) attempt(ctx context.Context, deadline time.Time) {
 		}
 	}
 	c.reply.fresh, c.fresh = c.fresh, false
-	if !c.exchange(deadline) {
+	c.wire.eager = idle > hot
+	if !c.exchange() {
 		c.close()
 	}
 }
 
+// hot is how soon after an answer a connection need not be asked whether it was closed meanwhile before the answer to
+// the next request is waited for. Nearly always it would tell by itself; a target that closed its own direction alone,
+// within this time, and took the request all the same ends in a timeout.
+const hot = time.Millisecond
+
 // exchange says whether the connection can carry another request.
-func (c *connection) exchange(deadline time.Time) (reusable bool) {
-	c.from.got, c.from.left = 0, headerBytes
-	if err := c.conn.SetDeadline(deadline); err != nil {
-		c.reply.fail(err)
-		return false
+func (c *connection) exchange() (reusable bool) {
+	p := &c.parser
+	_, err := c.conn.Write(c.request.wire)
+	if err == nil {
+		err = p.answer(c.request.method) // a target may answer before it has read all, and close
 	}
-	c.head.Method = c.request.method
-	_, sendErr := c.conn.Write(c.request.wire)
-	response, err := c.readHeader() // a target may answer before it has read all, and close
+	c.reply.status, c.reply.body, c.reply.size = p.status, p.body(), p.size
 	if err != nil {
-		if sendErr != nil {
-			err = sendErr
+		if p.status == 0 && c.wire.sendErr != nil {
+			err = c.wire.sendErr
 		}
-		c.reply.fail(err)
-		return false
-	}
-	c.reply.status, c.reply.header = response.StatusCode, response.Header
-	c.from.left = -1
-	if err := c.readBody(response.Body); err != nil {
 		c.reply.fail(err)
 		return false
 	}
 	// Bytes that nobody asked for would be taken for the next answer.
-	return sendErr == nil && !response.Close && response.StatusCode != http.StatusSwitchingProtocols && c.br.Buffered() == 0
+	return c.wire.sendErr == nil && !p.closing && p.status != http.StatusSwitchingProtocols && p.at == p.end
 }
 
-func (c *connection) readHeader() (*http.Response, error) {
-	for range mostInformative {
-		response, err := http.ReadResponse(c.br, &c.head)
-		if err != nil {
-			return nil, err
-		}
-		if response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols {
-			return response, nil
-		}
-	}
-	return nil, errors.New("more than 5 answers of status 1xx")
-}
-
-// readBody reads a body to its end and keeps its beginning.
-func (c *connection) readBody(body io.Reader) (err error) {
-	kept := c.reply.body
-	for len(kept) < c.keep && err == nil {
-		if len(kept) == cap(kept) {
-			kept = append(kept, make([]byte, max(512, len(kept)))...)[:len(kept)]
-		}
-		var n int
-		n, err = body.Read(kept[len(kept):min(cap(kept), c.keep)])
-		kept = kept[:len(kept)+n]
-	}
-	c.reply.body, c.reply.size = kept, int64(len(kept))
-	if err == nil {
-		var dropped int64
-		dropped, err = io.Copy(io.Discard, body)
-		c.reply.size += dropped
-	}
-	if err == io.EOF {
-		return nil
-	}
-	return err
-}
-
-func (c *connection) open(ctx context.Context, deadline time.Time) error {
-	dialing, cancel := context.WithDeadline(ctx, deadline)
+func (c *connection) open(ctx context.Context, deadline time.Duration) error {
+	dialing, cancel := context.WithTimeout(ctx, deadline-c.now())
 	defer cancel()
 	raw, err := c.dialer.DialContext(dialing, "tcp", c.address)
 	if err != nil {
 		return err
 	}
-	conn := raw
+	wire, err := newWire(raw)
+	if err != nil {
+		raw.Close()
+		return err
+	}
+	conn := net.Conn(wire)
 	if c.tls != nil {
-		secure := tls.Client(raw, c.tls)
+		secure := tls.Client(wire, c.tls)
 		if err := secure.HandshakeContext(dialing); err != nil {
 			raw.Close()
 			return err
 		}
 		conn = secure
 	}
-	c.conn, c.fresh = conn, true
-	c.from = meter{Reader: conn}
-	c.br.Reset(&c.from)
-	c.raw = raw
+	c.conn, c.wire, c.fresh = conn, wire, true
+	c.parser.from = conn
+	c.timer.watch(raw)
 	c.unwatch = context.AfterFunc(ctx, func() { raw.Close() })
 	return nil
 }
@@ -312,30 +268,9 @@ func (c *connection) close() {
 		return
 	}
 	c.unwatch()
-	c.raw.Close()
-	c.conn = nil
-}
-
-// meter counts what is read since a request, and ends a header that does not end.
-type meter struct {
-	io.Reader
-	got  int
-	left int // bytes that may still come; negative: any
-}
-
-func (m *meter) Read(b []byte) (int, error) {
-	if m.left == 0 {
-		return 0, errors.New("a header of more than 256 KiB")
-	}
-	if m.left > 0 {
-		b = b[:min(len(b), m.left)]
-	}
-	n, err := m.Reader.Read(b)
-	m.got += n
-	if m.left > 0 {
-		m.left -= n
-	}
-	return n, err
+	c.timer.watch(nil)
+	c.wire.Close()
+	c.conn, c.wire = nil, nil
 }
 
 // plainError is the last cause of a network error in a few words: "connection refused".

@@ -228,9 +228,9 @@ func TestStaleConnections(t *testing.T) {
 		}
 		c := client.connection()
 		defer c.close()
-		first := c.do(t.Context(), 0).class
+		first := c.do(t.Context(), 0, c.now()).class
 		time.Sleep(pause)
-		return []Class{first, c.do(t.Context(), 0).class}
+		return []Class{first, c.do(t.Context(), 0, c.now()).class}
 	}
 	idle, requests := closing(50 * time.Millisecond)
 	if got := ask(idle, idleForRetry+50*time.Millisecond); got[0] != "" || got[1] != "" || requests.Load() != 2 {
@@ -264,7 +264,7 @@ func TestBodies(t *testing.T) {
 			}
 			c := client.connection()
 			for range 2 {
-				r := c.do(t.Context(), 0)
+				r := c.do(t.Context(), 0, c.now())
 				if r.class != "" || r.size != int64(size) || len(r.body) != kept {
 					t.Errorf("%d bytes: %q, %d, kept %d, want %d: %v", size, r.class, r.size, len(r.body), kept, r.err)
 				}

@@ -88,9 +88,9 @@ func reachable(answers []Probed) error {
 }
 
 func (c *connection) probe(ctx context.Context, n uint64, expect *expectation, classifier Classifier) Probed {
-	sent := time.Now()
-	r := c.do(ctx, n)
-	got := Probed{Status: r.status, Header: r.header, Class: expect.class(r), Latency: time.Since(sent), own: c.own}
+	sent := c.now()
+	r := c.do(ctx, n, sent)
+	got := Probed{Status: r.status, Header: c.parser.header(), Class: expect.class(r), Latency: r.answered - sent, own: c.own}
 	got.Body = bytes.Clone(r.body[:min(len(r.body), classifiedBytes)])
 	if r.err != nil {
 		got.Trouble = plainError(r.err)

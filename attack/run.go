@@ -87,7 +87,7 @@ func start(ctx context.Context, p Plan) *run {
 	if err != nil {
 		panic("attack: run of a plan that is not valid: " + err.Error())
 	}
-	now := clockSince(p.Epoch)
+	now := client.now
 	// The next line, at the earliest the first.
 	begin := max(0, (now()+WindowLength-1)/WindowLength*WindowLength)
 	r := &run{plan: p, client: client, expect: p.Expect.parse(), now: now, begin: begin, tally: newTally(p, now, begin)}
@@ -174,8 +174,7 @@ type sender struct {
 // could not send: it stays pending, which speaks neither for the target nor against it.
 func (s *sender) send(number uint64, due, sent time.Duration) Class {
 	r := s.run
-	reply := s.connection.do(r.ctx, number)
-	answered := r.now()
+	reply := s.connection.do(r.ctx, number, sent)
 	if reply.class != "" && r.ctx.Err() != nil {
 		return reply.class
 	}
@@ -185,7 +184,7 @@ func (s *sender) send(number uint64, due, sent time.Duration) Class {
 	}
 	request := s.connection.request
 	o := outcome{
-		number: number, target: request.target, due: due, sent: sent, answered: answered,
+		number: number, target: request.target, due: due, sent: sent, answered: reply.answered,
 		class: r.expect.class(reply), status: reply.status, in: reply.size, out: int64(len(request.wire)),
 	}
 	o.version, o.cause = s.connection.classify(r.plan.Classify)
