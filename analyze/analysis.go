@@ -77,6 +77,7 @@ type Interval struct {
 // Check is one question put to the evidence, and the answer.
 type Check struct {
 	Name     string   `json:"name"`
+	Target   string   `json:"target,omitempty"` // of several: asked of it alone
 	Outcome  Outcome  `json:"outcome"`
 	Unit     string   `json:"unit"`
 	Estimate *float64 `json:"estimate,omitempty"`
@@ -110,6 +111,15 @@ type Arm struct {
 	Last       time.Duration     `json:"last_ns"`
 }
 
+// TargetReport is what one of several targets was like.
+type TargetReport struct {
+	Name    string `json:"name"`
+	Due     uint64 `json:"due"`
+	Hits    uint64 `json:"hits"`
+	Pending uint64 `json:"pending"`
+	Arms    []Arm  `json:"arms"` // shares are of the target's answers
+}
+
 // Lateness says how late requests were sent.
 type Lateness struct {
 	WakeP50    time.Duration `json:"wake_p50"` // a connection was free: the generator's doing
@@ -120,19 +130,20 @@ type Lateness struct {
 
 // Phase is what one stretch of traffic showed.
 type Phase struct {
-	Name     string        `json:"name"`
-	Stage    string        `json:"stage,omitempty"`
-	Expect   string        `json:"expect,omitempty"` // the only version that must answer
-	Outcome  Outcome       `json:"outcome"`
-	Start    time.Duration `json:"start_ns"`
-	Length   time.Duration `json:"length_ns"`
-	Due      uint64        `json:"due"`
-	Sent     uint64        `json:"sent"`
-	Hits     uint64        `json:"hits"`
-	Pending  uint64        `json:"pending"`
-	Arms     []Arm         `json:"arms"`
-	Lateness Lateness      `json:"lateness_ns"`
-	Sentence string        `json:"sentence,omitempty"`
+	Name     string         `json:"name"`
+	Stage    string         `json:"stage,omitempty"`
+	Expect   string         `json:"expect,omitempty"` // the only version that must answer
+	Outcome  Outcome        `json:"outcome"`
+	Start    time.Duration  `json:"start_ns"`
+	Length   time.Duration  `json:"length_ns"`
+	Due      uint64         `json:"due"`
+	Sent     uint64         `json:"sent"`
+	Hits     uint64         `json:"hits"`
+	Pending  uint64         `json:"pending"`
+	Arms     []Arm          `json:"arms"`
+	Targets  []TargetReport `json:"targets,omitempty"` // of a load on several
+	Lateness Lateness       `json:"lateness_ns"`
+	Sentence string         `json:"sentence,omitempty"`
 }
 
 // Propagation says when the canary came. Times are since the run began; nil: never.

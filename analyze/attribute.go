@@ -42,10 +42,12 @@ func Attribute(w attack.Window, t Target, log AccessLog) (attack.Window, Joined)
 	if !mixed(w.Phase) {
 		return w, j
 	}
+	w.Targets = attributeParts(w.Targets, w.IDs, t, log)
 	w.Answers = j.attribute(w.Answers, t, log)
 	late := w.Late
 	w.Late = nil
 	for _, l := range late {
+		l.Targets = attributeParts(l.Targets, l.IDs, t, log)
 		l.Answers = j.attribute(l.Answers, t, log)
 		w.Late = append(w.Late, l)
 	}
@@ -69,6 +71,31 @@ func (j *Joined) attribute(a attack.Answers, t Target, log AccessLog) attack.Ans
 	})
 	ours := hits(out, canary) - hits(a, canary)
 	j.add(Joined{Canary: ours, Baseline: moved - ours, Missing: missing, Other: uint64(len(a.IDs)) - moved - missing, Beyond: a.BeyondIDs})
+	return out
+}
+
+// attributeParts moves the same hits in each target's part, which holds no ids of its own.
+func attributeParts(parts map[string]*attack.Part, ids []attack.Anonymous, t Target, log AccessLog) map[string]*attack.Part {
+	if len(parts) == 0 || len(ids) == 0 {
+		return parts
+	}
+	out := make(map[string]*attack.Part, len(parts))
+	for name, part := range parts {
+		own := *part
+		for _, h := range ids {
+			if h.Target == name {
+				own.IDs = append(own.IDs, h)
+			}
+		}
+		own.Answers, _ = own.Attributed(func(h attack.Anonymous) string {
+			if said, known := log[h.ID]; known && said.agrees(h.Class) {
+				return t.arm(said.Canary)
+			}
+			return ""
+		})
+		own.IDs = nil
+		out[name] = &own
+	}
 	return out
 }
 

@@ -107,7 +107,7 @@ func (b *bake) add(w *attack.Window) {
 	b.all.add(w)
 	b.stage.add(w)
 	for _, l := range w.Late {
-		b.all.late(l.Answers)
+		b.all.late(l)
 		b.stage.late(l)
 	}
 	b.seconds.add(w, hits(w.Answers, b.target.Baseline), hits(w.Answers, b.target.Canary))
@@ -144,7 +144,7 @@ func (b *bake) readings(e *evidence, quick bool) []reading {
 			readings[i].pass, readings[i].fail = c.look(e)
 		}
 	}
-	weigh(readings, members)
+	weigh(readings, members, 0)
 	return readings
 }
 

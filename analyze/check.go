@@ -66,12 +66,21 @@ type reading struct {
 	weight     float64 // in the FAIL rule; 0 of a guard
 }
 
-// weigh gives each reading its weight in a whole set of checks, of which each group has so many members.
-func weigh(readings []reading, members [groups]int) {
+// weigh gives each reading its weight in a whole set of checks, of which each group has so many members, those that are
+// asked again of each target counted once.
+func weigh(readings []reading, members [groups]int, targets int) {
 	w := weights(members)
 	for i, r := range readings {
 		g := r.check.group()
-		readings[i].weight = w[g] / float64(max(members[g], 1))
+		weight := w[g] / float64(max(members[g], 1))
+		if targets > 0 && inTargets[g] {
+			if _, one := r.check.(inTarget); one {
+				weight *= targetsPart / float64(targets)
+			} else {
+				weight *= 1 - targetsPart
+			}
+		}
+		readings[i].weight = weight
 	}
 }
 

@@ -77,7 +77,7 @@ func (c *clean) needed() float64 {
 func (c *clean) add(w *attack.Window) {
 	c.totals.add(w)
 	for _, l := range w.Late {
-		c.totals.late(l.Answers)
+		c.totals.late(l)
 	}
 	if c.outcome == Fail || c.outcome == Pass && !c.whole {
 		return

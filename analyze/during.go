@@ -25,7 +25,8 @@ type during struct {
 	arming  *arming
 	sticky  sequential.Sticky
 	stage   *wholeStage
-	split   *splitCheck // nil until judging starts
+	targets []*targetPart // of a load on several
+	split   *splitCheck   // nil until judging starts
 	checks  []check
 	breaker breaker
 	tripped string      // why the breaker stopped the load
@@ -40,7 +41,7 @@ type during struct {
 	last       []reading
 }
 
-func newDuring(p Policy, t Target, l sequential.Levels, before *totals, begin, timeout time.Duration) (*during, error) {
+func newDuring(p Policy, t Target, targets []LoadTarget, l sequential.Levels, before *totals, begin, timeout time.Duration) (*during, error) {
 	share := t.Share()
 	sticky, err := sequential.NewSticky(l)
 	if err != nil {
@@ -57,7 +58,10 @@ func newDuring(p Policy, t Target, l sequential.Levels, before *totals, begin, t
 		stage: &wholeStage{test: stage, horizon: horizon, limit: float64(p.Errors.Max), by: map[string]uint64{}}}
 	d.change(begin)
 	d.arming.from(begin, time.Duration(p.Settle)) // a canary that is live already; a deployment moves it
-	return d, d.beforeArming()
+	if err := d.beforeArming(); err != nil {
+		return nil, err
+	}
+	return d, d.targetsFrom(targets)
 }
 
 // beforeArming makes the checks that are judged from the first change on: a canary that is dead gives no first answer
@@ -108,6 +112,9 @@ func (d *during) add(w *attack.Window) {
 func (d *during) count(w *attack.Window) {
 	d.all.add(w)
 	d.stage.add(w)
+	for _, part := range d.targets {
+		part.add(w)
+	}
 	canary, baseline := hits(w.Answers, d.target.Canary), hits(w.Answers, d.target.Baseline)
 	if d.arming.judging(w.Index) {
 		d.judged.add(w)
@@ -121,13 +128,16 @@ func (d *during) count(w *attack.Window) {
 		if l.Index < d.changed {
 			continue
 		}
-		d.all.late(l.Answers)
+		d.all.late(l)
 		d.stage.late(l)
+		for _, part := range d.targets {
+			part.late(l)
+		}
 		if d.split != nil && d.arming.judging(l.Index) {
-			d.judged.late(l.Answers)
+			d.judged.late(l)
 			d.split.late(l, hits(l.Answers, d.target.Canary))
 		} else {
-			d.skipped.late(l.Answers)
+			d.skipped.late(l)
 		}
 	}
 	if d.split == nil && d.arming.start >= 0 {
@@ -189,6 +199,7 @@ func (d *during) arm() {
 			keep(newInterferingLatency(q, p.Latency.Margin[q], was, d.levels))
 		}
 	}
+	d.armTargets(keep)
 	if err != nil { // Validate lets no such policy through; should one come, nothing is promoted
 		d.conclude(d.all.to, Inconclusive, err.Error())
 	}
@@ -209,8 +220,10 @@ func (d *during) readings() []reading {
 }
 
 // evidence is what was judged, as the policy wants it read.
-func (d *during) evidence() evidence {
-	e := d.judged.evidence(d.target.Baseline, d.target.Canary)
+func (d *during) evidence() evidence { return d.evidenceOf(&d.judged) }
+
+func (d *during) evidenceOf(t *totals) evidence {
+	e := t.evidence(d.target.Baseline, d.target.Canary)
 	if d.policy.Unattributed == Independent {
 		e.attribute()
 	}
@@ -238,7 +251,7 @@ func (d *during) weigh(readings []reading) {
 	if d.before != nil {
 		members[stageAgainstBefore] = 1
 	}
-	weigh(readings, members)
+	weigh(readings, members, len(d.targets))
 }
 
 // look decides if it can, failure first.
@@ -361,7 +374,8 @@ func (d *during) lastHalf(toFail float64) string {
 	last := e.since(was)
 	readings := d.readingsOf(&last)
 	for i, r := range readings {
-		if g := r.check.group(); g == split || g == stageErrors || g == stageAgainstBefore {
+		_, one := r.check.(inTarget)
+		if g := r.check.group(); one || g == split || g == stageErrors || g == stageAgainstBefore {
 			readings[i].fail = 0
 		}
 	}
@@ -376,6 +390,8 @@ func (d *during) canarysDoing(c check) bool {
 	switch c := c.(type) {
 	case *wholeStage:
 		return d.baselineSound()
+	case inTarget:
+		return c.group() != stageErrors || c.part.sound()
 	case stageRise:
 		return c.clean() && d.baselineSound()
 	}
@@ -395,9 +411,11 @@ func (d *during) canarys(readings []reading) []reading {
 
 // baselineSound reports that the baseline's own errors since the first change do not speak against it: server errors of
 // the whole stage may then be laid at the canary's door. An early error or two are no evidence yet.
-func (d *during) baselineSound() bool {
+func (d *during) baselineSound() bool { return d.soundIn(&d.all) }
+
+func (d *during) soundIn(t *totals) bool {
 	test, err := sequential.NewBound(float64(d.policy.Errors.Max), d.levels)
-	e := d.all.evidence(d.target.Baseline, d.target.Canary)
+	e := t.evidence(d.target.Baseline, d.target.Canary)
 	return err == nil && e.baseline.hits > 0 && test.Fail(e.baseline.errors, e.baseline.hits) < -math.Log(d.policy.Beta)/2
 }
 
@@ -504,6 +522,9 @@ func (d *during) warnings() (notes []string) {
 	}
 	if d.policy.Unattributed == Independent {
 		notes = append(notes, "Errors without a version were attributed in proportion: this assumes that gateway errors do not depend on the version.")
+	}
+	if names := d.unheard(); d.split != nil && len(names) > 0 {
+		notes = append(notes, sentence("Too few answers to tell a dead canary on %s: send more there (%s), or for longer.", strings.Join(names, ", "), attack.WeightHeader))
 	}
 	if d.before == nil {
 		notes = append(notes, "There was no before phase: whether the canary made both versions worse was not checked.")

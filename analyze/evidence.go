@@ -17,6 +17,7 @@ type totals struct {
 	turns           attack.Turns
 	wake, blocked   attack.Histogram
 	windows         int
+	parts           map[string]*totals // of a load on several targets: due, hits, pending and answers of each
 }
 
 // add counts a window, but for the late answers in it, which belong to other windows.
@@ -31,6 +32,7 @@ func (t *totals) add(w *attack.Window) {
 	t.hits += w.Hits
 	t.pending += w.Pending
 	t.merge(w.Answers)
+	t.addParts(w.Targets)
 	t.turns.Same += w.Turns.Same
 	t.turns.Switched += w.Turns.Switched
 	t.wake.Merge(w.Wake)
@@ -65,11 +67,12 @@ func count[K comparable](into *map[K]*attack.Tally, key K, from *attack.Tally) {
 }
 
 // late counts answers to hits that a window of the stretch left pending.
-func (t *totals) late(l attack.Answers) {
-	n := answered(l)
+func (t *totals) late(l attack.Late) {
+	n := answered(l.Answers)
 	t.hits += n
 	t.pending -= min(n, t.pending)
-	t.merge(l)
+	t.merge(l.Answers)
+	t.addParts(l.Targets)
 }
 
 func answered(a attack.Answers) (n uint64) {

@@ -49,6 +49,9 @@ type phase struct {
 // NewJudge judges by the header's policy; without one it only counts. The policy must be valid.
 func NewJudge(h Header) (*Judge, error) {
 	j := &Judge{header: h, newest: -1, action: "none"}
+	if err := checkTargets(h.Plan.Targets); err != nil {
+		return nil, err
+	}
 	if h.Policy == nil {
 		return j, nil
 	}
@@ -154,7 +157,7 @@ func (j *Judge) begin(e Event) {
 		}
 		p.totals.bare = true // the during phase keeps its own
 		policy, levels := j.share(1 - bakeShare)
-		p.during, err = newDuring(policy, j.header.Target, levels, j.known, e.At, j.header.Plan.Timeout)
+		p.during, err = newDuring(policy, j.header.Target, j.header.Plan.Targets, levels, j.known, e.At, j.header.Plan.Timeout)
 		j.during = p.during
 	case Bake:
 		if j.bake != nil {
@@ -235,7 +238,7 @@ func (j *Judge) Add(w attack.Window) {
 	j.newest = w.Index
 	p.totals.add(&w)
 	for _, l := range w.Late {
-		p.totals.late(l.Answers)
+		p.totals.late(l)
 	}
 	p.end = w.End()
 	switch {
@@ -454,7 +457,8 @@ func (j *Judge) phaseReport(p *phase) Phase {
 		}
 	}
 	out := Phase{Name: p.name, Stage: p.stage, Expect: p.expect, Start: p.begin, Length: p.totals.to - p.totals.from,
-		Due: p.due, Sent: p.sent, Hits: p.hits, Pending: p.totals.pending, Arms: j.arms(p, shown), Lateness: lateness(shown)}
+		Due: p.due, Sent: p.sent, Hits: p.hits, Pending: p.totals.pending, Arms: j.arms(p, shown), Targets: j.targets(p, shown),
+		Lateness: lateness(shown)}
 	switch {
 	case p.clean != nil:
 		out.Outcome, out.Sentence = p.clean.outcome, p.clean.why

@@ -785,7 +785,7 @@ func LearnService(r io.Reader) (Service, error) {
 				if w.Phase == phase {
 					t.add(w)
 					for _, l := range w.Late {
-						t.late(l.Answers)
+						t.late(l)
 					}
 				}
 			}

@@ -59,6 +59,7 @@ type Plan struct {
 	Bake        time.Duration `json:"bake_ns,omitempty"`      // the canary at 100 %, judged, before it is promoted; 0: none
 	MaxHits     uint64        `json:"max_requests,omitempty"` // of all phases, and of what was asked before them; 0: no limit
 	RequestIDs  bool          `json:"request_ids,omitempty"`  // each hit had its own
+	Targets     []LoadTarget  `json:"targets,omitempty"`      // several, in place of the target's URL
 }
 
 // The kinds of phases. A phase of another stage than the tested one is "before/STAGE".
@@ -278,8 +279,11 @@ func contradiction(w *attack.Window) string {
 		if l.Index < 0 || l.Index >= w.Index || !plausible(l.Answers) {
 			return "a late answer is not of an earlier window"
 		}
+		if why := contradictoryParts(l.Answers, 0, l.Targets); why != "" {
+			return why
+		}
 	}
-	return ""
+	return contradictoryParts(w.Answers, w.Due, w.Targets)
 }
 
 // plausible reports that every tally is there and made up of its parts.

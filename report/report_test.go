@@ -29,6 +29,7 @@ type told struct {
 	attack  bool // no policy: nothing is judged
 	nothing bool // no window at all
 	after   bool
+	targets bool // two, which take turns window by window
 	end     analyze.End
 	file    bool // read from a file without an end
 }
@@ -47,6 +48,18 @@ func (r told) analysis(t testing.TB) analyze.Analysis {
 	phase := analyze.During
 	if r.attack {
 		h.Policy, h.Command, h.Target.Baseline, h.Target.Canary, phase = nil, "attack", "", "", analyze.Attack
+	}
+	if r.targets {
+		h.Plan.Targets = []analyze.LoadTarget{{Name: "GET /products", Share: 0.5}, {Name: "POST /a-path/which-is-quite-long/{id}/orders", Share: 0.5}}
+		of := func(index int64, due uint64, a attack.Answers) map[string]*attack.Part {
+			return map[string]*attack.Part{h.Plan.Targets[index%2].Name: {Due: due, Answers: a}}
+		}
+		r.window = func(w *attack.Window) {
+			w.Targets = of(w.Index, w.Due, w.Answers)
+			for i, l := range w.Late {
+				w.Late[i].Targets = of(l.Index, 0, l.Answers)
+			}
+		}
 	}
 	var file bytes.Buffer
 	out := analyze.NewWriter(&file)
@@ -118,26 +131,28 @@ func (r told) analysis(t testing.TB) analyze.Analysis {
 const minute = time.Minute
 
 var cases = map[string]told{
-	"promote":       {seed: 1, most: minute, after: true, end: analyze.End{Reason: "verdict"}},
-	"reject":        {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Canary.Errors = 0.05 }, end: analyze.End{Reason: "verdict"}},
-	"reject-slow":   {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Canary.Median *= 2 }, end: analyze.End{Reason: "verdict"}},
-	"inconclusive":  {seed: 1, most: 5 * time.Second, canary: func(c *simulated.Canary) { c.Canary.Median = c.Canary.Median * 11 / 10 }, end: analyze.End{Reason: "budget"}},
-	"void":          {seed: 1, most: minute, window: func(w *attack.Window) { w.Turns.Same = 50 }, end: analyze.End{Reason: "verdict"}},
-	"interrupted":   {seed: 1, most: 4 * time.Second, end: analyze.End{Reason: "interrupted"}},
-	"crashed":       {seed: 1, most: 4 * time.Second, file: true},
-	"error":         {seed: 1, most: 4 * time.Second, end: analyze.End{Reason: "error", Error: "shift stage prod to 10%: access denied"}},
-	"attack":        {seed: 1, most: 2 * time.Second, attack: true, canary: func(c *simulated.Canary) { c.Canary.Errors, c.Canary.Anonymous = 0.05, 0.02 }, end: analyze.End{Reason: "budget"}},
-	"empty":         {nothing: true, end: analyze.End{Reason: "budget"}},
-	"empty-attack":  {nothing: true, attack: true, end: analyze.End{Reason: "error", Error: "no connection"}},
-	"never-settled": {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Share = 0.2 }, end: analyze.End{Reason: "verdict"}},
-	"long":          {seed: 1, most: 10 * time.Minute, canary: func(c *simulated.Canary) { c.Canary.Median = c.Canary.Median * 11 / 10 }, end: analyze.End{Reason: "budget"}}, // has no golden file
+	"promote":        {seed: 1, most: minute, after: true, end: analyze.End{Reason: "verdict"}},
+	"reject":         {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Canary.Errors = 0.05 }, end: analyze.End{Reason: "verdict"}},
+	"reject-slow":    {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Canary.Median *= 2 }, end: analyze.End{Reason: "verdict"}},
+	"inconclusive":   {seed: 1, most: 5 * time.Second, canary: func(c *simulated.Canary) { c.Canary.Median = c.Canary.Median * 11 / 10 }, end: analyze.End{Reason: "budget"}},
+	"void":           {seed: 1, most: minute, window: func(w *attack.Window) { w.Turns.Same = 50 }, end: analyze.End{Reason: "verdict"}},
+	"interrupted":    {seed: 1, most: 4 * time.Second, end: analyze.End{Reason: "interrupted"}},
+	"crashed":        {seed: 1, most: 4 * time.Second, file: true},
+	"error":          {seed: 1, most: 4 * time.Second, end: analyze.End{Reason: "error", Error: "shift stage prod to 10%: access denied"}},
+	"attack":         {seed: 1, most: 2 * time.Second, attack: true, canary: func(c *simulated.Canary) { c.Canary.Errors, c.Canary.Anonymous = 0.05, 0.02 }, end: analyze.End{Reason: "budget"}},
+	"targets":        {seed: 1, most: minute, targets: true, canary: func(c *simulated.Canary) { c.Canary.Errors = 0.05 }, end: analyze.End{Reason: "verdict"}},
+	"attack-targets": {seed: 1, most: 2 * time.Second, targets: true, attack: true, end: analyze.End{Reason: "budget"}},
+	"empty":          {nothing: true, end: analyze.End{Reason: "budget"}},
+	"empty-attack":   {nothing: true, attack: true, end: analyze.End{Reason: "error", Error: "no connection"}},
+	"never-settled":  {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Share = 0.2 }, end: analyze.End{Reason: "verdict"}},
+	"long":           {seed: 1, most: 10 * time.Minute, canary: func(c *simulated.Canary) { c.Canary.Median = c.Canary.Median * 11 / 10 }, end: analyze.End{Reason: "budget"}}, // has no golden file
 	"hostile": {seed: 1, most: 4 * time.Second, names: [2]string{"\x1b[2J\x1b[31mgreen\r\n", strings.Repeat("canary-of-a-long-name-", 12)},
 		end: analyze.End{Reason: "error", Error: "\x1b]0;owned\a" + strings.Repeat("x", 300)}},
 }
 
 func TestReports(t *testing.T) {
 	var lines strings.Builder
-	for _, name := range []string{"promote", "reject", "reject-slow", "inconclusive", "void", "interrupted", "crashed", "error", "attack", "empty", "empty-attack", "never-settled", "hostile"} {
+	for _, name := range []string{"promote", "reject", "reject-slow", "inconclusive", "void", "interrupted", "crashed", "error", "attack", "empty", "empty-attack", "never-settled", "hostile", "targets", "attack-targets"} {
 		a := cases[name].analysis(t)
 		for _, format := range report.Formats() {
 			show, _, err := report.Named(format)

@@ -22,6 +22,7 @@ func Table(w io.Writer, a analyze.Analysis) error {
 	if a.Header.Policy == nil {
 		for _, phase := range a.Phases {
 			p.arms(phase)
+			p.targets(phase)
 			p.wrap("", sending(phase))
 		}
 		p.wrap("", ending(a))
@@ -32,15 +33,16 @@ func Table(w io.Writer, a analyze.Analysis) error {
 		if phase.Name == analyze.During {
 			p.line("")
 			p.arms(phase)
+			p.targets(phase)
 			p.wrap("", phase.Sentence)
 			p.wrap("", propagation(a.Propagation))
 			p.wrap("", sending(phase))
 		}
 	}
-	if len(a.Checks) > 0 {
+	if checks := slices.DeleteFunc(slices.Clone(a.Checks), silent); len(checks) > 0 {
 		p.line("")
-		p.checks(a.Checks)
-		for _, c := range a.Checks {
+		p.checks(checks)
+		for _, c := range checks {
 			p.wrap(fmt.Sprintf("%s %s: ", mark[c.Outcome], c.Name), c.Sentence)
 		}
 	}
@@ -177,6 +179,30 @@ func armSentences(phase analyze.Phase) (all []string) {
 		}
 	}
 	return all
+}
+
+// silent are checks of one target of several that have nothing to say: there may be dozens.
+func silent(c analyze.Check) bool { return c.Target != "" && c.Outcome != analyze.Fail }
+
+// targets has a line for each version that answered on each of several targets.
+func (p *page) targets(phase analyze.Phase) {
+	if len(phase.Targets) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, target := range phase.Targets {
+		name := target.Name
+		for _, arm := range target.Arms {
+			rows = append(rows, []string{name, arm.Name, count(arm.Hits), count(arm.Errors),
+				latency(arm.P50.Seconds()), latency(arm.P95.Seconds()), latency(arm.P99.Seconds())})
+			name = ""
+		}
+		if len(target.Arms) == 0 {
+			rows = append(rows, []string{name, "-", "0", "0", "-", "-", "-"})
+		}
+	}
+	p.line("")
+	p.table([]string{"target", "version", "hits", "errors", "p50", "p95", "p99"}, rows, 0, 1)
 }
 
 func pairs(counts map[string]uint64) string {
