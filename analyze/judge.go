@@ -34,6 +34,8 @@ type Judge struct {
 	spent   string // the limit on requests, once it is reached
 	newest  int64
 	end     End
+
+	timeline timeline
 }
 
 // phase is one stretch of traffic; what judges it depends on its kind.
@@ -44,6 +46,7 @@ type phase struct {
 	clean               *clean // before and after
 	during              *during
 	bake                *bake
+	sampled             bool // for the timeline, for the last time
 }
 
 // NewJudge judges by the header's policy; without one it only counts. The policy must be valid.
@@ -213,6 +216,7 @@ func (j *Judge) leave(at time.Duration) {
 		if p.bake != nil {
 			p.bake.deadline()
 		}
+		j.timeline.leave(p)
 	}
 }
 
@@ -249,6 +253,7 @@ func (j *Judge) Add(w attack.Window) {
 	case p.bake != nil:
 		p.bake.add(&w)
 	}
+	j.timeline.add(&w, p)
 }
 
 // Settled reports that the phase needs no more traffic: it is decided, or cannot be.
@@ -446,16 +451,12 @@ func (j *Judge) Analysis() Analysis {
 		}
 	}
 	a.Propagation = j.propagation()
+	a.Timeline = j.Timeline()
 	return a
 }
 
 func (j *Judge) phaseReport(p *phase) Phase {
-	shown := &p.totals
-	if p.during != nil {
-		if shown = &p.during.judged; shown.hits == 0 {
-			shown = &p.during.skipped
-		}
-	}
+	shown := p.shown()
 	out := Phase{Name: p.name, Stage: p.stage, Expect: p.expect, Start: p.begin, Length: p.totals.to - p.totals.from,
 		Due: p.due, Sent: p.sent, Hits: p.hits, Pending: p.totals.pending, Arms: j.arms(p, shown), Targets: j.targets(p, shown),
 		Lateness: lateness(shown)}
@@ -475,6 +476,17 @@ func (j *Judge) phaseReport(p *phase) Phase {
 		out.Outcome, out.Sentence = outcomeOf[p.bake.conclusion.Verdict], p.bake.conclusion.Sentence
 	}
 	return out
+}
+
+// shown is what of the phase is reported: of during what was judged, unless nothing was.
+func (p *phase) shown() *totals {
+	switch {
+	case p.during == nil:
+		return &p.totals
+	case p.during.judged.hits == 0:
+		return &p.during.skipped
+	}
+	return &p.during.judged
 }
 
 func lateness(t *totals) Lateness {

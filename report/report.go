@@ -28,6 +28,7 @@ var kinds = map[string]kind{
 	"json":     {JSON, "report.json"},
 	"markdown": {Markdown, "report.md"},
 	"junit":    {JUnit, "junit.xml"},
+	"html":     {HTML, "report.html"},
 }
 
 // Formats names the kinds of reports.

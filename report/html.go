@@ -1,0 +1,464 @@
+package report
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tsenart/vegeta/v12/lib/plot"
+
+	"coalmine/analyze"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+//go:embed page.js
+var pageJS string
+
+// assets are the page's scripts and styles: uPlot as vegeta's module brings it, and our own.
+type assets struct {
+	Style  template.CSS
+	Chart  template.JS
+	Script template.JS
+	Policy string // the content security policy: nothing runs but these, and nothing is loaded
+}
+
+var loadAssets = sync.OnceValues(func() (a assets, err error) {
+	style, err := asset("uPlot.min.css")
+	if err != nil {
+		return a, err
+	}
+	chart, err := asset("uPlot.min.js")
+	if err != nil {
+		return a, err
+	}
+	a.Style, a.Chart, a.Script = template.CSS(style+"\n"+pageCSS), template.JS(chart), template.JS(pageJS)
+	a.Policy = fmt.Sprintf("default-src 'none'; img-src data:; style-src '%s'; script-src '%s' '%s'; connect-src 'self'; base-uri 'none'; form-action 'none'",
+		digest(string(a.Style)), digest(string(a.Chart)), digest(string(a.Script)))
+	return a, nil
+})
+
+func asset(name string) (string, error) {
+	file, err := plot.Assets.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("read %s from vegeta's module: %w", name, err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(file)
+	return string(data), err
+}
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// document is a page: what surrounds it, and what is in it.
+type document struct {
+	assets
+	Title string
+	Live  bool
+	Body  template.HTML
+	Data  template.JS
+}
+
+// drawn is what the page's script is given.
+type drawn struct {
+	Charts  []chart  `json:"charts"`
+	Moments []moment `json:"moments"`
+	Regions []region `json:"regions"`
+}
+
+// HTML writes one page that needs nothing else: no network, no other file.
+func HTML(w io.Writer, a analyze.Analysis) error {
+	body, data, err := htmlParts(a)
+	if err != nil {
+		return err
+	}
+	return writeDocument(w, document{Title: htmlTitle(a), Body: body, Data: data})
+}
+
+func writeDocument(w io.Writer, d document) (err error) {
+	if d.assets, err = loadAssets(); err != nil {
+		return err
+	}
+	var out bytes.Buffer // a page that stops in the middle looks like a whole one
+	if err := pages.ExecuteTemplate(&out, "document", d); err != nil {
+		return err
+	}
+	_, err = w.Write(out.Bytes())
+	return err
+}
+
+var pages = template.Must(template.New("page").Funcs(template.FuncMap{
+	"count": analyze.Count, "latency": func(d time.Duration) string { return latency(d.Seconds()) }, "visible": visible, "label": label,
+}).Parse(pageHTML))
+
+// htmlParts are the page's body and the data of its charts.
+func htmlParts(a analyze.Analysis) (template.HTML, template.JS, error) {
+	p := newSheet(a)
+	var body bytes.Buffer
+	if err := pages.ExecuteTemplate(&body, "body", p); err != nil {
+		return "", "", err
+	}
+	charts := []chart{}
+	for _, c := range append(slices.Clone(p.Charts), p.Evidence...) {
+		if c.Empty == "" {
+			charts = append(charts, c)
+		}
+	}
+	data, err := json.Marshal(drawn{charts, p.Moments, p.Regions}) // <, > and & come out as escapes
+	return template.HTML(body.String()), template.JS(data), err
+}
+
+func htmlTitle(a analyze.Analysis) string {
+	if a.Header.Policy == nil {
+		return "coalmine " + label(a.Header.Command)
+	}
+	if a.Header.Target.Alone() {
+		return fmt.Sprintf("%s %s alone", a.Conclusion.Verdict, name(a.Header.Target.Canary))
+	}
+	return fmt.Sprintf("%s %s over %s", a.Conclusion.Verdict, name(a.Header.Target.Canary), name(a.Header.Target.Baseline))
+}
+
+// sheet is everything on the page, as texts.
+type sheet struct {
+	analyze.Analysis
+	Tone     string // promote, reject or inconclusive
+	Word     string
+	About    string
+	Why      string
+	Ended    string
+	Facts    []fact
+	Key      *gauge // of the check that decided
+	Checks   []gauge
+	Charts   []chart
+	Evidence []chart
+	Moments  []moment
+	Regions  []region
+	Arms     grid
+	Phases   grid
+	Details  []fact
+	Policy   []fact
+}
+
+type fact struct{ Name, Value, More string }
+
+// gauge is a check with its numbers drawn against the limit.
+type gauge struct {
+	analyze.Check
+	Seen, Proven, Allowed, Odds string
+	Has                         bool  // something to draw
+	Limit                       []int // positions, 0 to 200
+	From, To, At                int
+	Off                         bool // the estimate is beyond the picture
+}
+
+func newSheet(a analyze.Analysis) sheet {
+	a.Checks = finite(a.Checks)
+	d := draw(a)
+	s := sheet{Analysis: a, Charts: d.charts(), Evidence: d.evidence(), Moments: d.marks(), Regions: d.regions()}
+	s.headline(a)
+	for _, c := range a.Checks {
+		g := newGauge(c)
+		s.Checks = append(s.Checks, g)
+		if c.Name == a.Conclusion.Culprit && s.Key == nil {
+			s.Key = &g
+		}
+	}
+	s.Facts = facts(a)
+	s.Arms, s.Phases = armsGrid(a), phasesGrid(a)
+	s.Details, s.Policy = details(a), policyFacts(a)
+	return s
+}
+
+func (s *sheet) headline(a analyze.Analysis) {
+	t := a.Header.Target
+	s.Tone = map[analyze.Verdict]string{analyze.Promote: "promote", analyze.Verified: "promote", analyze.Reject: "reject", analyze.Refuted: "reject"}[a.Conclusion.Verdict]
+	s.Word = a.Conclusion.Verdict.String()
+	s.About = fmt.Sprintf("version %s over version %s", label(t.Canary), label(t.Baseline))
+	s.Why = visible(strings.TrimSpace(strings.TrimPrefix(a.Conclusion.Sentence, s.Word)))
+	s.Why = capitalised(strings.TrimLeft(s.Why, ".: "))
+	if t.Alone() {
+		s.About = "version " + label(t.Canary) + " alone"
+	}
+	if a.Header.Policy == nil {
+		s.Word, s.About, s.Why, s.Tone = "TRAFFIC", "nobody judged it", capitalised(answers(a))+".", ""
+	}
+	if s.Tone == "" {
+		s.Tone = "inconclusive"
+	}
+	switch a.End.Reason {
+	case "interrupted":
+		s.Ended = "The run was interrupted."
+	case "crashed":
+		s.Ended = "The run file has no end: the run crashed, or still goes on."
+	case "error":
+		s.Ended = "The run broke off: " + visible(a.End.Error)
+	}
+}
+
+func capitalised(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+const gaugeWidth = 200
+
+func newGauge(c analyze.Check) gauge {
+	g := gauge{Check: c, Seen: "–", Proven: dashed(proven(c)), Allowed: dashed(allowed(c)), Odds: "–"}
+	g.Name, g.Sentence = label(c.Name), visible(c.Sentence)
+	if c.Estimate != nil {
+		g.Seen = c.Format(*c.Estimate)
+	}
+	if c.Needed > 0 && (c.Outcome != analyze.Pass || c.Evidence >= c.Needed) {
+		g.Odds = fmt.Sprintf("%s of %s", compact(c.Evidence), compact(c.Needed))
+	}
+	if c.Limit.High == nil || c.Estimate == nil || c.Unit == analyze.UnitCount {
+		return g
+	}
+	low, high := min(0, *c.Estimate), 2**c.Limit.High
+	if c.Limit.Low != nil {
+		width := *c.Limit.High - *c.Limit.Low
+		low, high = *c.Limit.Low-width, *c.Limit.High+width
+	} else if c.Unit == analyze.UnitPoints || c.Unit == analyze.UnitRatio {
+		low = -*c.Limit.High
+	}
+	if !(high > low) || math.IsInf(high-low, 0) {
+		return g
+	}
+	place := func(x float64) int { return int(math.Round(gaugeWidth * max(0, min(1, (x-low)/(high-low))))) }
+	g.Has, g.At, g.Off = true, place(*c.Estimate), *c.Estimate > high || *c.Estimate < low
+	if c.Limit.Low != nil {
+		g.Limit = append(g.Limit, place(*c.Limit.Low))
+	}
+	g.Limit = append(g.Limit, place(*c.Limit.High))
+	g.From, g.To = g.At, g.At
+	if c.Proven.Low != nil {
+		g.From = place(*c.Proven.Low)
+	} else if c.Proven.High != nil {
+		g.From = 0
+	}
+	if c.Proven.High != nil {
+		g.To = place(*c.Proven.High)
+	} else if c.Proven.Low != nil {
+		g.To = gaugeWidth
+	}
+	return g
+}
+
+// finite leaves out numbers that are none.
+func finite(checks []analyze.Check) []analyze.Check {
+	checks = slices.Clone(checks)
+	for i := range checks {
+		c := &checks[i]
+		for _, x := range []**float64{&c.Estimate, &c.Proven.Low, &c.Proven.High, &c.Limit.Low, &c.Limit.High} {
+			if *x != nil && (math.IsNaN(**x) || math.IsInf(**x, 0)) {
+				*x = nil
+			}
+		}
+		if math.IsNaN(c.Evidence) {
+			c.Evidence, c.Needed = 0, 0
+		}
+	}
+	return checks
+}
+
+// Wide is the length of the bar of what is possible.
+func (g gauge) Wide() int { return max(g.To-g.From, 0) }
+
+func dashed(s string) string {
+	if s == "-" {
+		return "–"
+	}
+	return s
+}
+
+// facts are the numbers of the first screen.
+func facts(a analyze.Analysis) (out []fact) {
+	var total uint64
+	for _, p := range a.Phases {
+		total += p.Hits
+	}
+	rate := "as fast as the connections allow"
+	if a.Header.Plan.Rate > 0 {
+		rate = fmt.Sprintf("%.4g a second", a.Header.Plan.Rate)
+	}
+	out = append(out, fact{"requests", analyze.Count(total), rate}, fact{"time", elapsed(a), ""})
+	p := judgedPhase(a)
+	if p == nil {
+		return out
+	}
+	for _, arm := range p.Arms {
+		if len(out) > 8 {
+			break
+		}
+		who := label(arm.Name)
+		if arm.Role != "unattributed" {
+			who = "version " + who
+		}
+		more := fmt.Sprintf("%s answers", analyze.Count(arm.Hits))
+		if arm.Configured != nil {
+			more += fmt.Sprintf(", %s configured", analyze.Share(*arm.Configured))
+		}
+		if arm.Hits == 0 {
+			out = append(out, fact{who, "no answer", ""})
+			continue
+		}
+		out = append(out, fact{who, analyze.Share(arm.Share), more})
+	}
+	return out
+}
+
+// judgedPhase is the phase that the verdict is about, or the last one.
+func judgedPhase(a analyze.Analysis) *analyze.Phase {
+	for i := range a.Phases {
+		if a.Phases[i].Name == analyze.During {
+			return &a.Phases[i]
+		}
+	}
+	if len(a.Phases) == 0 {
+		return nil
+	}
+	return &a.Phases[len(a.Phases)-1]
+}
+
+func armsGrid(a analyze.Analysis) (g grid) {
+	g.Head = []string{"phase", "version", "role", "answers", "share", "possible", "errors", "by class", "p50", "p95", "p99"}
+	for _, p := range a.Phases {
+		for _, arm := range p.Arms {
+			if len(g.Rows) == 100 {
+				g.Note = "The first 100 rows."
+				return g
+			}
+			share, possible := "–", "–"
+			if arm.Hits > 0 {
+				share = analyze.Share(arm.Share)
+			}
+			if arm.ShareHigh > 0 {
+				possible = fmt.Sprintf("%.1f–%.1f %%", arm.ShareLow*100, arm.ShareHigh*100)
+			}
+			classes := pairs(arm.Classes)
+			if len(arm.Causes) > 0 {
+				classes = pairs(arm.Causes)
+			}
+			g.Rows = append(g.Rows, []string{label(p.Name), label(arm.Name), arm.Role, analyze.Count(arm.Hits), share, possible, analyze.Count(arm.Errors),
+				visible(classes), dashed(latency(arm.P50.Seconds())), dashed(latency(arm.P95.Seconds())), dashed(latency(arm.P99.Seconds()))})
+		}
+	}
+	return g
+}
+
+func phasesGrid(a analyze.Analysis) (g grid) {
+	g.Head = []string{"phase", "stage", "expected", "outcome", "from", "for", "due", "answered", "unanswered", "sent late, p99", "in words"}
+	for _, p := range a.Phases {
+		if len(g.Rows) == 100 {
+			g.Note = "The first 100 rows."
+			return g
+		}
+		outcome := p.Outcome.String()
+		if a.Header.Policy == nil {
+			outcome = "–"
+		}
+		g.Rows = append(g.Rows, []string{label(p.Name), dashed(orDash(p.Stage)), orDash(p.Expect), outcome, analyze.Short(p.Start), analyze.Short(p.Length),
+			analyze.Count(p.Due), analyze.Count(p.Hits), analyze.Count(p.Pending), analyze.Short(p.Lateness.WakeP99), visible(p.Sentence)})
+	}
+	return g
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return label(s)
+}
+
+// details are what a run was.
+func details(a analyze.Analysis) (out []fact) {
+	h, t := a.Header, a.Header.Target
+	add := func(name, value string) {
+		if value != "" {
+			out = append(out, fact{Name: name, Value: visible(value)})
+		}
+	}
+	add("where", t.Where)
+	add("request", strings.TrimSpace(t.Method+" "+t.URL))
+	add("covers", t.Covers)
+	add("versions told apart by", t.Classify)
+	add("canary's share", fmt.Sprintf("%.4g %%", t.Percent))
+	add("scenario", h.Name)
+	add("command", h.Command)
+	if !h.Started.IsZero() {
+		add("started", h.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	add("timeout of a request", analyze.Short(h.Plan.Timeout))
+	if h.Plan.Connections > 0 {
+		add("connections", analyze.Count(uint64(h.Plan.Connections)))
+	}
+	if h.Plan.Bake > 0 {
+		add("bake", analyze.Short(h.Plan.Bake))
+	}
+	add("stage before", stageBefore(h.Stage))
+	for i, e := range a.Events {
+		if deployment := e.Detail["deployment"]; deployment != "" && i < 100 {
+			add(e.Name, "deployment "+deployment)
+		}
+	}
+	add("what was done", a.Action)
+	add("tool", h.Tool)
+	add("run file", h.Format)
+	return out
+}
+
+// stageBefore is the stage as AWS had it, in its own words.
+func stageBefore(raw json.RawMessage) string {
+	var out bytes.Buffer
+	if len(raw) == 0 || len(raw) > 4096 || json.Compact(&out, raw) != nil {
+		return ""
+	}
+	return out.String()
+}
+
+func policyFacts(a analyze.Analysis) (out []fact) {
+	if a.Header.Policy == nil {
+		return nil
+	}
+	raw, err := json.Marshal(a.Header.Policy)
+	if err != nil {
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return nil
+	}
+	for _, name := range sortedKeys(fields) {
+		value := strings.NewReplacer(`"`, "", "{", "", "}", "", ":", " ", ",", ", ").Replace(string(fields[name]))
+		out = append(out, fact{Name: name, Value: visible(value)})
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,185 @@
+"use strict";
+// Draws the charts of #data with uPlot. The tables, and all that is text, came with the page.
+(() => {
+  const dashes = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
+  const main = document.getElementById("main");
+  let plots = [], printing = false;
+
+  const tone = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim() || "#888";
+  const short = x => Math.abs(x) >= 1000 ? x.toFixed(0) : String(+x.toPrecision(3));
+  const units = {
+    "s": x => x >= 120 ? Math.floor(x / 60) + ":" + String(Math.round(x % 60)).padStart(2, "0") : short(x) + " s",
+    "%": x => short(x) + " %",
+    "ms": x => x >= 1000 ? short(x / 1000) + " s" : x < 1 ? short(x * 1000) + " µs" : short(x) + " ms",
+    "/s": x => short(x) + " /s",
+    "nines": x => "p" + +(100 - 100 * Math.pow(10, -x)).toFixed(Math.max(0, Math.ceil(x) - 1) + (x % 1 ? 1 : 0)),
+    "odds": x => x > 6 ? "1e" + x.toFixed(0) : x < -2 ? "<0.01" : short(Math.pow(10, x)),
+  };
+  const written = (unit, x) => x == null ? "–" : (units[unit] || String)(x);
+
+  // logSplits are 1, 2 and 5 of each power of ten, or finer where that gives too few.
+  function logSplits(low, high) {
+    for (const steps of [[1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 7, 8], Array.from({length: 90}, (_, i) => 1 + i / 10)]) {
+      const out = [];
+      for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
+        for (const s of steps) {
+          const x = +(s * Math.pow(10, e)).toPrecision(6);
+          if (x >= low && x <= high) out.push(x);
+        }
+      if (out.length >= 3) return out;
+    }
+    return [low, high];
+  }
+
+  function yRange(c, low, high) {
+    if (low == null) [low, high] = c.y.log ? [1, 10] : [0, 1];
+    if (c.y.log) return [low / 1.15, high * 1.15];
+    for (const r of c.rules || []) if (c.y.min == null) [low, high] = [Math.min(low, r.at), Math.max(high, r.at)];
+    if (c.y.min != null && c.y.max == null) for (const r of c.rules || []) if (r.at < 3 * high) high = Math.max(high, r.at);
+    const room = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
+    return [c.y.min ?? low - room, c.y.max ?? high + room];
+  }
+
+  const visibleMoments = u => moments.map((m, i) => [m.at, i + 1]).filter(([at]) => at >= u.scales.x.min && at <= u.scales.x.max);
+  let moments = [], regions = [];
+
+  // beneath draws phases and limits, above the numbered moments.
+  function beneath(c, u) {
+    const ctx = u.ctx, {left, top, width, height} = u.bbox, px = devicePixelRatio;
+    ctx.save();
+    ctx.beginPath(); ctx.rect(left, top, width, height); ctx.clip();
+    if (c.time && !c.small) {
+      ctx.font = 11 * px + "px system-ui, sans-serif";
+      regions.forEach((r, i) => {
+        if (r.label.includes("/")) return;
+        const from = Math.max(u.valToPos(r.from, "x", true), left), to = Math.min(u.valToPos(r.to, "x", true), left + width);
+        if (to <= from) return;
+        ctx.globalAlpha = 0.06; ctx.fillStyle = tone("ink");
+        if (i % 2 === 0) ctx.fillRect(from, top, to - from, height);
+        ctx.globalAlpha = 1; ctx.fillStyle = tone("soft"); ctx.textAlign = "center"; ctx.textBaseline = "bottom";
+        if (ctx.measureText(r.label).width < to - from - 6 * px) ctx.fillText(r.label, (from + to) / 2, top + height - 4 * px);
+      });
+    }
+    for (const r of c.rules || []) {
+      const y = Math.round(u.valToPos(r.at, "y", true)) + 0.5;
+      ctx.strokeStyle = tone(r.tone); ctx.fillStyle = tone(r.tone); ctx.lineWidth = 1.5 * px; ctx.setLineDash([6 * px, 4 * px]);
+      ctx.beginPath(); ctx.moveTo(left, y); ctx.lineTo(left + width, y); ctx.stroke();
+      ctx.font = (c.small ? 10 : 11) * px + "px system-ui, sans-serif"; ctx.textAlign = "left"; ctx.textBaseline = "bottom";
+      ctx.fillText(r.label + (c.small ? "" : " " + written(c.y.unit, r.at)), left + 4 * px, y - 2 * px);
+    }
+    ctx.restore();
+  }
+
+  function above(c, u) {
+    if (!c.time) return;
+    const ctx = u.ctx, {left, top, width, height} = u.bbox, px = devicePixelRatio, r = 8 * px;
+    ctx.save();
+    const ends = [];
+    for (const [at, n] of visibleMoments(u)) {
+      const x = Math.round(u.valToPos(at, "x", true)) + 0.5;
+      let row = 0;
+      while (ends[row] != null && x - ends[row] < 2.2 * r) row++;
+      ends[row] = x;
+      const y = top - r - 3 * px - row * 2.2 * r;
+      ctx.strokeStyle = tone("soft"); ctx.lineWidth = px; ctx.setLineDash([2 * px, 3 * px]);
+      ctx.beginPath(); ctx.moveTo(x, Math.max(y, 0)); ctx.lineTo(x, top + height); ctx.stroke();
+      ctx.setLineDash([]);
+      if (y - r < 0) continue;
+      ctx.fillStyle = tone("ink"); ctx.beginPath(); ctx.arc(x, y, r, 0, 7); ctx.fill();
+      ctx.fillStyle = tone("paper"); ctx.font = "600 " + 10 * px + "px system-ui, sans-serif"; ctx.textAlign = "center"; ctx.textBaseline = "middle";
+      ctx.fillText(n, x, y + 0.5 * px);
+    }
+    ctx.restore();
+  }
+
+  // rows are how many rows of numbers the moments need above a chart.
+  function rows(c, width) {
+    const low = c.at[0], span = c.at[c.at.length - 1] - low || 1, ends = [];
+    for (const m of moments) {
+      const x = (m.at - low) / span * (width - 80);
+      if (x < 0 || x > width) continue;
+      let row = 0;
+      while (ends[row] != null && x - ends[row] < 18) row++;
+      ends[row] = x;
+    }
+    return ends.length;
+  }
+
+  function options(c, width) {
+    const axis = {stroke: tone("soft"), grid: {stroke: tone("line"), width: 1}, ticks: {stroke: tone("line"), width: 1}, font: (c.small ? 10 : 12) + "px system-ui, sans-serif"};
+    const plain = (u, values) => values.map(v => v == null ? "" : written(c.x.unit, v));
+    return {
+      width, height: c.small ? 150 : 300,
+      padding: [c.time ? 8 + 18 * rows(c, width) : 12, 16, 0, 0],
+      scales: {x: {time: false}, y: {distr: c.y.log ? 3 : 1, range: (u, low, high) => yRange(c, low, high)}},
+      axes: [
+        {...axis, space: c.small ? 60 : 70, values: plain, ...(c.x.unit === "nines" ? {splits: (u, i, low, high) => Array.from({length: Math.floor(high) + 1}, (_, n) => n)} : {})},
+        {...axis, size: c.small ? 46 : 62, space: c.small ? 24 : 32, values: (u, values) => values.map(v => v == null ? "" : written(c.y.unit, v)),
+          ...(c.y.log ? {splits: (u, i, low, high) => logSplits(low, high), filter: (u, splits) => splits} : {})},
+      ],
+      series: [
+        {label: c.x.unit === "nines" ? "percentile" : "time", value: (u, x) => written(c.x.unit, x)},
+        ...c.series.map(s => ({
+          label: s.label, stroke: tone(s.tone), width: s.tone === "band" ? 1 : 2, dash: dashes[s.dash || 0], spanGaps: !!s.spans,
+          value: (u, y) => written(c.y.unit, y),
+          points: s.dots ? {show: true, size: 5, fill: tone(s.tone), width: 0} : {show: (u, i) => u.data[i].filter(v => v != null).length < 3, size: 6},
+          ...(s.dots ? {paths: () => null} : s.steps ? {paths: uPlot.paths.stepped({align: 1, alignGaps: 0})} : {}),
+        })),
+      ],
+      bands: (c.bands || []).map(b => ({series: [b[0] + 1, b[1] + 1], fill: tone("band") + "40"})),
+      legend: {show: !c.small, markers: {width: 3, fill: "transparent", stroke: (u, i) => tone(c.series[i - 1].tone), dash: (u, i) => c.series[i - 1].dash ? c.series[i - 1].dash === 2 ? "dotted" : "dashed" : "solid"}},
+      cursor: {points: {size: 7}, drag: {x: true, y: false}, ...(c.time && !c.small ? {sync: {key: "time", scales: ["x", null]}} : {})},
+      hooks: {drawAxes: [u => beneath(c, u)], draw: [u => above(c, u)]},
+    };
+  }
+
+  function draw(c, box) {
+    const width = Math.max(box.clientWidth, 200);
+    const u = new uPlot(options(c, width), [c.at, ...c.series.map(s => s.values)], box);
+    box.tabIndex = 0;
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", "Chart: " + c.title + ". Left and right arrow keys read its points; its table follows.");
+    const say = box.querySelector(".say") || box.appendChild(Object.assign(document.createElement("p"), {className: "say"}));
+    say.setAttribute("role", "status");
+    let at = -1;
+    box.onkeydown = e => {
+      const step = {ArrowRight: 1, ArrowLeft: -1, PageDown: 20, PageUp: -20}[e.key];
+      if (!step && e.key !== "Home" && e.key !== "End") return;
+      e.preventDefault();
+      const last = c.at.length - 1;
+      at = e.key === "Home" ? 0 : e.key === "End" ? last : Math.max(0, Math.min(last, at + step));
+      u.setCursor({left: u.valToPos(c.at[at], "x"), top: 0});
+      say.textContent = written(c.x.unit, c.at[at]) + ": " + c.series.map(s => s.label + " " + written(c.y.unit, s.values[at])).join(", ");
+    };
+    box.querySelectorAll(".u-legend th").forEach(th => {
+      th.tabIndex = 0;
+      th.setAttribute("role", "button");
+      th.onkeydown = e => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); e.stopPropagation(); th.click(); } };
+    });
+    box.dataset.points = c.series.reduce((n, s) => n + s.values.filter(v => v != null).length, 0);
+    plots.push({u, box, c});
+  }
+
+  function drawAll() {
+    const data = JSON.parse(document.getElementById("data").textContent);
+    for (const p of plots) p.u.destroy();
+    plots = [];
+    moments = data.moments || [];
+    regions = data.regions || [];
+    for (const c of data.charts || []) {
+      const box = document.querySelector('[data-chart="' + c.id + '"]');
+      if (box) draw(c, box);
+    }
+    document.documentElement.dataset.drawn = plots.length;
+  }
+
+  drawAll();
+  let width = main.clientWidth;
+  new ResizeObserver(() => {
+    if (printing || main.clientWidth === width) return;
+    width = main.clientWidth;
+    drawAll();
+  }).observe(main);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  matchMedia("print").addEventListener("change", e => { printing = e.matches; drawAll(); });
+})();
