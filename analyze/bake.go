@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -27,6 +28,35 @@ import (
 // The end is fixed, and PROMOTE looks once, at the end; REJECT looks at every window. Nothing is left out at the
 // start: what a version does when all of the load comes over it at once is what is asked here.
 const bakeShare = 0.2
+
+// ValidateBake refuses a bake that could not pass whatever the canary is like: one that ends while the baseline may still
+// answer, or sends fewer hits than it takes, all of them good, to prove what a bake has to prove.
+func (p Policy) ValidateBake(length time.Duration, rate float64) error {
+	if length == 0 {
+		return nil
+	}
+	if length <= time.Duration(p.Settle) {
+		return fmt.Errorf("bake: want more than settle, %s, until which the baseline may still answer, got %s", p.Settle, length)
+	}
+	if least := p.fewestBaked(); rate > 0 && rate*length.Seconds() < float64(least) {
+		return fmt.Errorf("bake: want %s or more, in which %s/s are the %s requests that it takes to prove anything at alpha %v, got %s",
+			time.Duration(math.Ceil(float64(least)/rate))*time.Second, trimZeros(rate), Count(least), p.Alpha, length)
+	}
+	return nil
+}
+
+// fewestBaked are the hits, all of them good, after which every bound of a bake on its own is proven.
+func (p Policy) fewestBaked() uint64 {
+	least := sequential.CleanRunLength(strayShare, sequential.RunAlpha(p.Alpha, 1))
+	shares := []float64{float64(p.Errors.Max)}
+	for _, q := range p.sortedMax() {
+		shares = append(shares, 1-float64(q))
+	}
+	for _, share := range shares {
+		least = max(least, sequential.CleanRunLength(share, p.Alpha))
+	}
+	return least
+}
 
 // bake judges the canary while it alone answers.
 type bake struct {

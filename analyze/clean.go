@@ -172,10 +172,26 @@ func (c *clean) decide() {
 
 // undecided says what is missing.
 func (c *clean) undecided() string {
-	if late := c.generatorLate(c.policy.Validity); c.healthy && late != "" {
-		return late
+	e := c.evidence(c.expect, "")
+	got, failed := hits(c.Answers, c.expect), e.baseline.errors+e.errors
+	if found := c.generator(c.policy.Validity); c.healthy && len(found) > 0 {
+		return found[0].sentence
 	}
-	return sentence("%s of version %s are too few to go on", plural(hits(c.Answers, c.expect), "answer", "answers"), c.expect)
+	switch slow, q := c.slow(&e); {
+	case c.current.n >= max(c.fewest, fewestValid) && c.test.Log(c.current.k, c.current.n) < c.needed() && c.current.k > 0:
+		return sentence("%s of %s have no answer that names a version: that no other answers is not proven",
+			Count(c.current.k), plural(c.current.n, "request", "requests"))
+	case c.current.n < c.fewest || c.test.Log(c.current.k, c.current.n) < c.needed():
+		if c.strays > 0 {
+			return sentence("%s of version %s since another answered are too few to go on", plural(c.current.n-min(c.current.k, c.current.n), "answer", "answers"), c.expect)
+		}
+	case c.healthy && c.errors.Pass(failed+e.pending, e.all()) < -math.Log(c.policy.Alpha):
+		return sentence("%s and %s without an answer of %s: that no more than %s are errors is not proven",
+			plural(failed, "error", "errors"), plural(e.pending, "request", "requests"), Count(e.all()), Share(float64(c.policy.Errors.Max)))
+	case slow != Pass:
+		return sentence("that %s of version %s is at most %s is not proven by %s", q, c.expect, c.policy.Latency.Max[q], plural(got, "answer", "answers"))
+	}
+	return sentence("%s of version %s are too few to go on", plural(got, "answer", "answers"), c.expect)
 }
 
 // slow holds the expected version to the absolute latency bounds.

@@ -59,6 +59,11 @@ func TestBefore(t *testing.T) {
 			w.Wake.Add(2 * time.Second)
 			w.Wake.AddBin(attack.BinOf(2*time.Second), w.Sent-1)
 		}, analyze.Undecided, "load generator was late", 60_000},
+		{"generator falls short", nil, func(w *attack.Window) {
+			w.Due += 100
+			w.Pending += 100
+		}, analyze.Undecided, "load generator fell short", 60_000},
+		{"many without an answer", nil, func(w *attack.Window) { moves(w, 2) }, analyze.Undecided, "400 of 20,400 requests have no answer that names a version", 60_000},
 		{"failing", func(c *simulated.Canary) { c.Baseline.Errors = 0.05 }, nil, analyze.Fail, "errors, allowed 1.00 %", 2500},
 		{"another version", func(c *simulated.Canary) { c.Baseline.Name = "3" }, nil, analyze.Fail, "version 3", 200},
 		{"nobody", func(c *simulated.Canary) { c.Baseline.Hang = 1 }, nil, analyze.Fail, "100.0 % of 100 answers in 2s were errors", 60_000},

@@ -38,6 +38,9 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 	if g.Bake > 0 && g.Act.Promote != Promote {
 		return nil, refusal("bake: it comes before a promote, which was not asked for")
 	}
+	if err := g.Policy.ValidateBake(g.Bake, attack.PerSecond(g.Plan.Rate)); err != nil {
+		return nil, Preflight{err}
+	}
 	if g.Client != nil {
 		if err := g.way(ctx); err != nil {
 			return nil, err
@@ -54,6 +57,9 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 			return p, err
 		}
 		if err != nil {
+			return nil, err
+		}
+		if err := g.swapped(live); err != nil {
 			return nil, err
 		}
 		p.Story.Control = &Control{Client: g.Client, Ref: g.Ref}
@@ -98,6 +104,22 @@ func (g Gate) names(t analyze.Target, live stage.Target) analyze.Target {
 	}
 	t.Covers = covered(live, g.Ref)
 	return t
+}
+
+// swapped refuses names that AWS gives to the other arm. Other names than AWS's only rename.
+func (g Gate) swapped(live stage.Target) error {
+	if live.Function != live.CanaryFunction || live.BaselineVersion == live.CanaryVersion {
+		return nil // a version's number names two things
+	}
+	switch {
+	case g.Canary != "" && g.Canary == live.BaselineVersion && g.Baseline != live.BaselineVersion:
+		return refusal("--canary %s: by AWS that is the baseline of %s, and its canary is version %s: want --canary %s, or none",
+			g.Canary, splitter(g.Ref), live.CanaryVersion, live.CanaryVersion)
+	case g.Baseline != "" && g.Baseline == live.CanaryVersion && g.Canary != live.CanaryVersion:
+		return refusal("--baseline %s: by AWS that is the canary of %s, and its baseline is version %s: want --baseline %s, or none",
+			g.Baseline, splitter(g.Ref), live.BaselineVersion, live.BaselineVersion)
+	}
+	return nil
 }
 
 // way takes the path under test from the URL where only that is given: behind the base path of its custom domain.

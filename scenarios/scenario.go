@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"coalmine/analyze"
 	"coalmine/analyze/strict"
@@ -206,7 +207,10 @@ func (s Scenario) Validate() error {
 			return fmt.Errorf("classify: %w", err)
 		}
 	}
-	return s.Policy.Validate(s.Canary.Percent / 100)
+	if err := s.Policy.Validate(s.Canary.Percent / 100); err != nil {
+		return err
+	}
+	return s.Policy.ValidateBake(time.Duration(s.Bake), s.Load.Rate)
 }
 
 // fewest are the requests without which nothing can be judged: for two phases before and up to the verdict as many as are

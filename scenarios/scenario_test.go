@@ -76,6 +76,8 @@ func TestReadRefuses(t *testing.T) {
 		{least + "classify: [colour:red]\n", "classify:"},
 		{least + "target: {method: POST}\n", "target.method: want GET or HEAD"},
 		{least + "emulator: {versions: {\"2\": {errors: 80%, crashes: 80%}}}\n", "emulator:"},
+		{least + "act: {promote: promote}\nbake: 8s\n", "bake: want more than settle, 10s, until which the baseline may still answer, got 8s"},
+		{least + "act: {promote: promote}\nbake: 12s\nload: {rate: 10}\n", "bake: want 53s or more, in which 10/s are the 528 requests that it takes to prove anything at alpha 0.01, got 12s"},
 		{"", "name: missing"},
 	} {
 		if _, err := Read("x.yaml", []byte(tc.text), true); err == nil || !strings.HasPrefix(err.Error(), "x.yaml:") || !strings.Contains(err.Error(), tc.says) {

@@ -43,6 +43,7 @@ type rig struct {
 	lines  []string
 	file   bytes.Buffer
 	seen   func(analyze.Analysis) // how the story stands, several times a second
+	detour *strings.Replacer      // of the control plane's URL; nil: none
 
 	mu sync.Mutex
 }
@@ -129,6 +130,19 @@ func lenient() analyze.Policy {
 
 func (r *rig) gate(change func(*Gate)) *Prepared {
 	r.t.Helper()
+	g := r.gating(change)
+	p, err := g.Prepare(r.t.Context(), "NOT AWS", "coalmine/test")
+	r.must(err)
+	return p
+}
+
+// prepare is a gate that may be refused.
+func (r *rig) prepare(change func(*Gate)) error {
+	_, err := r.gating(change).Prepare(r.t.Context(), "NOT AWS", "coalmine/test")
+	return err
+}
+
+func (r *rig) gating(change func(*Gate)) Gate {
 	g := Gate{Policy: lenient(), Classify: []string{"header:X-Lambda-Version"}, Client: r.client, Ref: r.ref,
 		Plan: attack.Plan{Target: vegeta.Target{Method: http.MethodGet, URL: r.client.InvokeURL(r.ref), Header: http.Header{}},
 			Rate: attack.RateOf(500), Connections: 50, Timeout: 10 * time.Second},
@@ -136,9 +150,7 @@ func (r *rig) gate(change func(*Gate)) *Prepared {
 	if change != nil {
 		change(&g)
 	}
-	p, err := g.Prepare(r.t.Context(), "NOT AWS", "coalmine/test")
-	r.must(err)
-	return p
+	return g
 }
 
 func (r *rig) run(yaml string) *Prepared {
@@ -155,6 +167,12 @@ func (r *rig) run(yaml string) *Prepared {
 func (r *rig) tell(ctx context.Context, p *Prepared) (analyze.Analysis, error) {
 	r.t.Helper()
 	p.Header.Started = time.Now()
+	if r.detour != nil {
+		p.Story.Plan.Target.URL = r.detour.Replace(p.Story.Plan.Target.URL)
+		for i := range p.Story.Before {
+			p.Story.Before[i].URL = r.detour.Replace(p.Story.Before[i].URL)
+		}
+	}
 	recorder, err := NewRecorder(p.Header, analyze.NewWriter(&r.file))
 	r.must(err)
 	recorder.Watch = func(a analyze.Analysis) {
@@ -244,6 +262,7 @@ before: {prod: "1"}
 canary: {percent: 50, overrides: {lambdaAlias: staging}}
 classify: [header:X-Lambda-Version]
 load: {rate: 800, connections: 50}
+policy: {settle: 400ms}
 bake: 1500ms
 act: {promote: promote, reject: rollback, inconclusive: rollback}
 `

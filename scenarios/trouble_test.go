@@ -3,6 +3,7 @@ package scenarios
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -17,18 +18,19 @@ import (
 	"time"
 
 	"coalmine/analyze"
+	"coalmine/attack"
 	"coalmine/scenarios/emulator"
 	"coalmine/scenarios/stage"
 )
 
-// through puts a proxy between the story and the control plane: intercept sees each request, and may answer it itself.
+// through puts a proxy between the story and the control plane: intercept sees each request, and may answer it itself. The
+// load does not pass it.
 func (r *rig) through(intercept func(w http.ResponseWriter, req *http.Request, body string) (answered bool)) {
 	r.t.Helper()
 	target, err := url.Parse(r.server.URL())
 	r.must(err)
 	forward := httputil.NewSingleHostReverseProxy(target)
-	forward.Transport = &http.Transport{MaxIdleConnsPerHost: 1000} // the load passes here, too
-	forward.ErrorLog = log.New(io.Discard, "", 0)                  // what an interrupt leaves unanswered
+	forward.ErrorLog = log.New(io.Discard, "", 0) // what an interrupt leaves unanswered
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
 		req.Body = io.NopCloser(bytes.NewReader(body))
@@ -39,6 +41,17 @@ func (r *rig) through(intercept func(w http.ResponseWriter, req *http.Request, b
 	r.t.Cleanup(proxy.Close)
 	r.client, err = stage.Connect(r.t.Context(), stage.Config{Endpoint: proxy.URL})
 	r.must(err)
+	r.detour = strings.NewReplacer(proxy.URL, r.server.URL())
+}
+
+// changed is a run that begins with its canary.
+func (r *rig) changed() *Prepared {
+	r.t.Helper()
+	p := r.run(toBake)
+	p.Story.Before, p.Story.Plan.Rate = nil, attack.RateOf(300)
+	p.Story.Bake, p.Header.Plan.Bake = time.Minute, time.Minute
+	p.Header.Policy.Settle = analyze.Duration(10 * time.Second) // the machine may be busy
+	return p
 }
 
 // cut ends the connection without an answer.
@@ -101,12 +114,10 @@ func TestTheirsWasFirst(t *testing.T) {
 				})
 				return refused
 			})
-			a, err := r.tell(t.Context(), r.run(toBake))
+			_, err := r.tell(t.Context(), r.changed())
 			if err == nil || !strings.Contains(err.Error(), "the stage has a canary") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%v, want one line with what AWS said", err)
 			}
-			t.Log(err)
-			check(t, "verdict", a.Conclusion.Verdict.String(), "INCONCLUSIVE")
 			check(t, "their canary", r.state().Differs(theirs), nil)
 		})
 	}
@@ -187,10 +198,10 @@ func TestLeft(t *testing.T) {
 			}
 			var p *Prepared
 			if tc.run {
-				p = r.run(toBake)
-				p.Story.Bake, p.Header.Plan.Bake = time.Minute, time.Minute
+				p = r.changed()
 			} else {
 				p = r.gate(func(g *Gate) { g.Act.Promote, g.Bake = Promote, time.Minute })
+				p.Header.Policy.Settle = analyze.Duration(10 * time.Second) // the machine may be busy
 			}
 			_, err := r.tell(ctx, p)
 			path := p.Story.Control.Journal.Path()
@@ -228,7 +239,10 @@ func TestRenewedCredentials(t *testing.T) {
 				}
 				return renewed
 			})
-			p := r.run(toBake)
+			p := r.changed()
+			if name == "promote" {
+				p.Story.Bake, p.Header.Plan.Bake = 0, 0
+			}
 			a, err := r.tell(t.Context(), p)
 			if err == nil || !strings.Contains(err.Error(), "ExpiredTokenException") || strings.Contains(err.Error(), "recover") {
 				t.Errorf("%v, want what AWS said, and nothing to recover", err)
@@ -239,6 +253,40 @@ func TestRenewedCredentials(t *testing.T) {
 				t.Error("the journal is left unfinished")
 			}
 		})
+	}
+}
+
+// What cannot be judged is refused before anything is sent.
+func TestGateRefuses(t *testing.T) {
+	r := newRig(t, emulator.Faults{Seed: 1})
+	r.canary()
+	var sent atomic.Int64
+	r.through(func(_ http.ResponseWriter, req *http.Request, _ string) bool {
+		if !control(req) {
+			sent.Add(1)
+		}
+		return false
+	})
+	for _, tc := range []struct {
+		change func(*Gate)
+		says   string // "": nothing
+	}{
+		{func(g *Gate) { g.Act.Promote, g.Bake = Promote, 300*time.Millisecond }, "bake: want more than settle, 400ms, until which the baseline may still answer, got 300ms"},
+		{func(g *Gate) { g.Canary = "1" }, "--canary 1: by AWS that is the baseline of stage prod, and its canary is version 2: want --canary 2, or none"},
+		{func(g *Gate) { g.Baseline, g.Canary = "2", "1" }, "--canary 1: by AWS that is the baseline of stage prod, and its canary is version 2: want --canary 2, or none"},
+		{func(g *Gate) { g.Baseline = "2" }, "--baseline 2: by AWS that is the canary of stage prod, and its baseline is version 1: want --baseline 1, or none"},
+		{func(g *Gate) { g.Baseline, g.Canary = "1", "2" }, ""},
+		{func(g *Gate) { g.Canary = "blue" }, ""},
+	} {
+		err := r.prepare(tc.change)
+		var preflight Preflight
+		switch {
+		case tc.says == "" && err == nil:
+		case tc.says == "", !errors.As(err, &preflight), err.Error() != tc.says:
+			t.Errorf("%v, want %q", err, tc.says)
+		case sent.Load() > 0:
+			t.Errorf("%v: after %d requests", err, sent.Load())
+		}
 	}
 }
 
@@ -270,6 +318,7 @@ func TestPercentageOfAnother(t *testing.T) {
 				theirs = r.state()
 			})
 			p := r.gate(func(g *Gate) { g.Act.Promote, g.Bake = Promote, time.Minute })
+			p.Header.Policy.Settle = analyze.Duration(10 * time.Second) // the machine may be busy
 			a, err := r.tell(t.Context(), p)
 			r.must(err)
 			check(t, "verdict", a.Conclusion.Verdict.String(), "INCONCLUSIVE")
