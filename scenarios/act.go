@@ -136,41 +136,20 @@ func (s *Story) undo(ctx context.Context, err error) error {
 	return also(err, back)
 }
 
-// abort removes the canary under test, and no other, even when the run was interrupted.
+// abort removes the canary under test, and no other, even when the run was interrupted. Of one whose making broke off the
+// journal knows what it may be like.
 func (s *Story) abort(ctx context.Context) error {
 	return s.goBack(ctx, func(ctx context.Context, j *stage.Journal, ref stage.Ref, _ stage.State) (stage.Change, error) {
-		expect, err := s.expected(ctx)
-		if err != nil {
-			return stage.Change{}, err
+		var expect *stage.Measured
+		if live := s.Control.Live; s.Create == nil || len(live.Arms) == 2 {
+			expect = &live
 		}
-		change, err := s.Control.Client.Abort(ctx, j, ref, &expect)
+		change, err := s.Control.Client.Abort(ctx, j, ref, expect)
 		if errors.Is(err, stage.ErrNoCanary) {
 			err = nil // it was never made, or is gone
 		}
 		return change, err
 	}, stage.State{})
-}
-
-// expected is the canary that is the story's to remove. One whose making broke off has the deployment that was made for
-// it, or not yet; and it never had another percentage than the one that was asked for.
-func (s *Story) expected(ctx context.Context) (stage.Measured, error) {
-	live := s.Control.Live
-	if s.Create == nil || len(live.Arms) == 2 {
-		return live, nil
-	}
-	now, err := s.Control.Client.Read(ctx, s.Control.Ref)
-	if err != nil || now.Canary == nil || live.Stage.Canary == nil {
-		return live, err
-	}
-	if p := now.Canary.Percent; p != 0 && p != s.Create.Percent {
-		return live, fmt.Errorf("%w: the canary gets %v %%, not %v %%", stage.ErrChanged, p, s.Create.Percent)
-	}
-	if s.made != "" && now.Canary.DeploymentID == s.made {
-		state, canary := *live.Stage, *live.Stage.Canary
-		canary.DeploymentID = s.made
-		state.Canary, live.Stage = &canary, &state
-	}
-	return live, nil
 }
 
 // rollback takes back a promote that traffic did not confirm.

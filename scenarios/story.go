@@ -33,7 +33,6 @@ type Story struct {
 	stopped bool // the breaker set it to 0
 
 	foresee func(stage.Change) error // told of a change before it is sent, and may refuse it
-	made    string                   // the canary's deployment, which it may have got or not; "": nobody doubts it
 	was     stage.Measured           // before the story's first change
 	seen    stage.Measured           // as last read
 	seenAt  time.Time
@@ -219,7 +218,6 @@ func (s *Story) create(ctx context.Context) (err error) {
 		created := change.After
 		s.foresee = func(change stage.Change) error { return unlike(change.Before, created) }
 		if change, err = c.Client.DeployCanary(ctx, c.Journal, c.Ref, "coalmine canary"); err != nil {
-			s.made = change.Created
 			return err
 		}
 		s.say(change)
