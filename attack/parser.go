@@ -335,7 +335,8 @@ var errLength = errors.New("a Content-Length that is none")
 
 // framing takes from the fields where the answer ends, and whether another can follow.
 func (p *parser) framing() error {
-	said, encodings, keepAlive := false, 0, false
+	var said []byte
+	encodings, keepAlive := 0, false
 	for i := range p.fields {
 		f := &p.fields[i]
 		switch len(f.name) {
@@ -347,10 +348,10 @@ func (p *parser) framing() error {
 		case len("Content-Length"):
 			if equalFold(f.name, "Content-Length") {
 				n, err := strconv.ParseUint(string(f.value), 10, 63)
-				if err != nil || !isDigit(f.value[0]) || said && int64(n) != p.length {
+				if err != nil || said != nil && !bytes.Equal(said, f.value) {
 					return errLength
 				}
-				said, p.length = true, int64(n)
+				said, p.length = f.value, int64(n)
 			}
 		case len("Transfer-Encoding"):
 			if equalFold(f.name, "Transfer-Encoding") && (!p.before(1, 1) || p.major+p.minor == 0) {

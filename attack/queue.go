@@ -62,20 +62,21 @@ func (r *run) openLoop() {
 
 // dispatch sends hits when they are due. Its schedule is absolute: a late wake-up delays hits, never the schedule.
 func (r *run) dispatch() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-r.queue.kick:
-		case <-r.ctx.Done():
-			return
-		}
+	sleep, end := newSleep(r.ctx)
+	defer end()
+	for r.ctx.Err() == nil {
 		wait, more := r.dispatchDue()
-		if !more {
+		switch {
+		case !more:
 			return
+		case wait < forever:
+			sleep(wait)
+		default:
+			select {
+			case <-r.queue.kick:
+			case <-r.ctx.Done():
+			}
 		}
-		timer.Reset(wait)
 	}
 }
 
