@@ -90,16 +90,27 @@ func (c *Client) journalName(ref Ref) string {
 }
 
 func openJournal(path string) (*Journal, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
-	}
-	j := &Journal{path: path, file: file}
-	if err := j.take(); err != nil {
+	for {
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+		j := &Journal{path: path, file: file}
+		if err := j.take(); err != nil {
+			file.Close()
+			return nil, fmt.Errorf("journal %s: %w", path, err)
+		}
+		// Another process may have taken an empty one away since it was opened here: the lock is on no file then.
+		is, err := os.Stat(path)
+		was, err2 := file.Stat()
+		if err == nil && err2 == nil && os.SameFile(is, was) {
+			return j, nil
+		}
 		file.Close()
-		return nil, fmt.Errorf("journal %s: %w", path, err)
+		if err := errors.Join(err, err2); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
 	}
-	return j, nil
 }
 
 // take locks and reads the file, cuts a torn last line off, and stands at the
@@ -217,7 +228,8 @@ func (j *Journal) Done(restored bool) error {
 
 // Close gives the lock back. A story that is not Done stays unfinished, and
 // is Recover's; but one whose stage was seen to be as before (a change that AWS
-// refused, or that was undone) needs no recovery and ends here.
+// refused, or that was undone) needs no recovery and ends here. A journal
+// without any story is no file.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -228,6 +240,9 @@ func (j *Journal) Close() error {
 	if j.open && j.asWas {
 		err = j.write(record{End: &End{At: now(), Restored: true}})
 		j.open = false
+	}
+	if j.size == 0 {
+		os.Remove(j.path) // nothing was done. Best effort, while it is locked: an empty one does no harm.
 	}
 	err = errors.Join(err, j.file.Close())
 	j.file = nil

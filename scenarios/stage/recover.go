@@ -14,24 +14,42 @@ import (
 // Recover restores the stage that an interrupted story left, as the journal
 // has it, deletes the unused deployments the story made, and ends the story.
 // Given a directory it does so for every journal of this control plane. What
-// is finished already is left alone.
+// is finished already is left alone. Where there is nothing to undo, since
+// stage and aliases are as before, or since somebody else has taken the canary
+// away that was there before and nothing else differs, it only ends the story,
+// and says so in the change's notes.
 //
 // It refuses with ErrChanged when the stage is none of what the story can have
 // left: then somebody has been there since, and the stage as it was may be the
-// wrong one by now. RecoverAnyway does not ask.
+// wrong one by now. Dismiss leaves it so, RecoverAnyway does not ask.
 func (c *Client) Recover(ctx context.Context, path string) ([]Change, error) {
 	return c.recoverAll(ctx, path, false)
 }
 
-// RecoverAnyway restores the stage of an unfinished story over whatever it is now.
+// RecoverAnyway is Recover of one journal, a file, which puts what was before the
+// unfinished story over whatever the stage is now: what somebody else has made of
+// it since is lost.
 func (c *Client) RecoverAnyway(ctx context.Context, path string) ([]Change, error) {
+	if err := oneJournal(path); err != nil {
+		return nil, fmt.Errorf("recover anyway: %w", err)
+	}
 	return c.recoverAll(ctx, path, true)
 }
 
-// Dismiss ends a journal's unfinished story without touching the stage: for
-// one that somebody has put right by hand. It reports whether there was one.
+// oneJournal refuses a directory, where what is given up or overwritten would not be named.
+func oneJournal(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory: name one journal in it", path)
+	}
+	return err
+}
+
+// Dismiss ends the unfinished story of one journal, a file, and asks AWS nothing:
+// the stage stays as it is, for one that somebody has put right by hand, and
+// deployments that the story made stay, too. It reports whether there was one.
 func Dismiss(path string) (bool, error) {
-	if _, err := os.Stat(path); err != nil {
+	if err := oneJournal(path); err != nil {
 		return false, fmt.Errorf("dismiss: %w", err)
 	}
 	j, err := openJournal(path)
@@ -110,21 +128,44 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 			_, err = c.readInto(ctx, &now, alias)
 		}
 	}
+	to, as := story.Before, "as it was"
 	switch {
 	case err != nil:
 		return Change{}, fmt.Errorf("recover %s: %w", ref, err)
-	case !anyway && !story.mayHaveLeft(now):
-		return Change{}, fmt.Errorf("recover %s: %w, by somebody else since %s: %s", ref, ErrChanged,
-			story.At.Format(time.RFC3339), joined(now.differ(story.start())))
+	case anyway || story.mayHaveLeft(now):
+	case story.canaryGone(ref, now):
+		if ref.Weighted() {
+			return Change{Verb: "recover", Ref: ref, Notes: []string{"nothing to undo: the canary is gone, by somebody else's doing, and the alias else as it was"}}, j.Done(false)
+		}
+		to.Canary, as = nil, "else as it was, its canary gone by somebody else's doing"
+	default:
+		return Change{}, fmt.Errorf("recover %s: %w, by somebody else since %s: %s; coalmine canary recover --dismiss %s leaves the stage as it is and closes the journal; --anyway puts back what was",
+			ref, ErrChanged, story.At.Format(time.RFC3339), joined(now.differ(story.start())), j.path)
 	}
-	change, err := c.restore(ctx, j, ref, story.Before, true)
+	change, err := c.restore(ctx, j, ref, to, true)
 	if err != nil {
 		return change, err
 	}
 	if change.untidy != nil {
 		return change, fmt.Errorf("recover %s: everything is as it was, but for an unused deployment: %w", ref, change.untidy)
 	}
-	return change, j.Done(true)
+	if len(change.Operations)+len(change.Moves) == 0 {
+		change.Notes = append(change.Notes, "nothing to undo: "+ref.thing()+" is "+as)
+	}
+	return change, j.Done(to.Canary != nil || story.Before.Canary == nil)
+}
+
+// canaryGone reports whether all that differs from before the story is that the canary which was there then is not.
+func (s Story) canaryGone(ref Ref, now position) bool {
+	start := s.start()
+	if ref.Weighted() {
+		alias := start.weighted(ref)
+		alias.Weights = nil
+		return now.weighted(ref).points(alias)
+	}
+	had := start.Canary != nil
+	start.Canary = nil
+	return had && len(nearest(now, []position{start})) == 0
 }
 
 // mayHaveLeft reports whether where things are can be the story's own doing:

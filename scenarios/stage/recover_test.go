@@ -1,0 +1,166 @@
+package stage_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"coalmine/scenarios/stage"
+)
+
+// nothingToUndo ends a story whose journal is there, with nothing sent that changes the stage, and a note on why.
+func (l *lab) nothingToUndo(path, note string) {
+	l.t.Helper()
+	before := l.whole()
+	l.proxy.forget()
+	changes, err := l.Recover(l.t.Context(), path)
+	if err != nil || len(changes) != 1 || !strings.Contains(strings.Join(changes[0].Results(), "\n"), note) {
+		l.t.Errorf("%v %v, want %q", changes, err, note)
+	}
+	for _, change := range l.proxy.changes() {
+		if !strings.HasPrefix(change, "DELETE ") {
+			l.t.Errorf("sent %s", change)
+		}
+	}
+	l.same(l.whole().stage, before.stage)
+	if changes, err := l.Recover(l.t.Context(), path); err != nil || len(changes) > 0 {
+		l.t.Errorf("a second recover: %v %v", changes, err)
+	}
+	l.journal().Close()
+}
+
+// A canary that somebody else has taken away needs no undoing, when nothing else is another than before.
+func TestRecoverWhenTheCanaryIsGone(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	before := l.whole()
+	path, _ := unfinished(l)
+	l.patch([3]string{"remove", "/canarySettings"})
+	l.nothingToUndo(path, "nothing to undo: stage prod of API "+l.ref.API+" is as it was")
+	if now := l.whole(); now.deployments != before.deployments {
+		t.Errorf("%d deployments, were %d", now.deployments, before.deployments)
+	}
+
+	// One that was there before the story does not come back.
+	l.withCanary()
+	j := l.journal()
+	l.must(l.SetPercent(t.Context(), j, l.ref, 75))
+	j.Close()
+	l.patch([3]string{"remove", "/canarySettings"})
+	l.nothingToUndo(j.Path(), "nothing to undo: stage prod of API "+l.ref.API+" is else as it was, its canary gone by somebody else's doing")
+
+	// With something else changed it is for a person to say.
+	l.withCanary()
+	j = l.journal()
+	l.must(l.SetPercent(t.Context(), j, l.ref, 75))
+	j.Close()
+	l.patch([3]string{"remove", "/canarySettings"}, [3]string{"replace", "/variables/color", "red"})
+	theirs := l.read()
+	_, err := l.Recover(t.Context(), j.Path())
+	if !errors.Is(err, stage.ErrChanged) || !strings.HasSuffix(err.Error(), "; coalmine canary recover --dismiss "+j.Path()+" leaves the stage as it is and closes the journal; --anyway puts back what was") {
+		t.Errorf("%v", err)
+	}
+	l.same(l.read(), theirs)
+}
+
+func TestRecoverWhenTheWeightsAreGone(t *testing.T) {
+	t.Parallel()
+	l := weightedLab(t)
+	j := l.journal()
+	l.must(l.SetPercent(t.Context(), j, l.ref, 50))
+	j.Close()
+	l.point("prod", "1", nil)
+	changes, err := l.Recover(t.Context(), j.Path())
+	if err != nil || len(changes) != 1 || !strings.Contains(changes[0].String(), "nothing to undo: the canary is gone") {
+		t.Errorf("%v %v", changes, err)
+	}
+	l.leads("prod", "version 1")
+	l.journal()
+}
+
+// Both ways out name what they are about: a whole directory is refused.
+func TestWaysOutWantOneJournal(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	path, _ := unfinished(l)
+	l.proxy.forget()
+	_, err := l.RecoverAnyway(t.Context(), l.dir)
+	_, err2 := stage.Dismiss(l.dir)
+	for _, err := range []error{err, err2} {
+		if err == nil || !strings.Contains(err.Error(), l.dir+" is a directory: name one journal in it") {
+			t.Errorf("%v", err)
+		}
+	}
+	if _, err := os.Stat(path); err != nil || l.proxy.calls.Load() > 0 {
+		t.Errorf("%v, %d calls", err, l.proxy.calls.Load())
+	}
+	if _, err := l.OpenJournal(l.dir, l.ref); !errors.Is(err, stage.ErrUnfinished) {
+		t.Errorf("%v", err)
+	}
+}
+
+// What only looked leaves no journal behind, and what acts later has one all the same.
+func TestNoEmptyJournal(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.Announce = func(stage.Change) error { return errors.New("dry run") }
+	j := l.journal()
+	if _, err := l.CreateCanary(t.Context(), j, l.ref, 50, nil); err == nil {
+		t.Error("created")
+	}
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(j.Path()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%+v %v", info, err)
+	}
+	l.Announce = nil
+	// Two journals one after the other are still one lock.
+	first := l.journal()
+	if _, err := l.OpenJournal(l.dir, l.ref); !errors.Is(err, stage.ErrLocked) {
+		t.Errorf("%v", err)
+	}
+	l.must(l.CreateCanary(t.Context(), first, l.ref, 50, nil))
+	first.Close()
+	if _, err := l.OpenJournal(l.dir, l.ref); !errors.Is(err, stage.ErrUnfinished) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Whoever holds the journal holds it alone, also while others make it and take it away.
+func TestEmptyJournalIsALockAllTheSame(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	var holders, taken atomic.Int64
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			for range 500 {
+				j, err := l.OpenJournal(l.dir, l.ref)
+				if errors.Is(err, stage.ErrLocked) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := holders.Add(1); n > 1 {
+					t.Errorf("%d hold the journal", n)
+				}
+				if _, err := os.Stat(j.Path()); err != nil {
+					t.Errorf("held, and no file: %v", err)
+				}
+				taken.Add(1)
+				holders.Add(-1)
+				j.Close()
+			}
+		})
+	}
+	wait.Wait()
+	if taken.Load() == 0 {
+		t.Error("nobody got it")
+	}
+}
