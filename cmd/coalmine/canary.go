@@ -96,16 +96,15 @@ func sent(change stage.Change) bool {
 	return len(change.Operations) > 0 || len(change.Moves) > 0 || change.Created != "" || len(change.Deleted) > 0
 }
 
-func touched(change stage.Change) bool { return change.Touched }
-
 // refused is an error that is the caller's to mend: where nothing was changed, and neither AWS nor this machine failed.
 func refused(err error, changes []stage.Change) error {
 	var request *stage.RequestError
 	var file *fs.PathError
 	var coded exit
+	var touched stage.Touched
 	failed := errors.As(err, &request) && !stage.IsNotFound(err) || errors.As(err, &file)
 	switch {
-	case slices.ContainsFunc(changes, touched): // also where only the credentials have ended
+	case errors.As(err, &touched), slices.ContainsFunc(changes, func(c stage.Change) bool { return c.Touched }): // also where only the credentials have ended
 		return exit{exitBroken, err}
 	case errors.As(err, &coded):
 		return err

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"coalmine/analyze"
 	"coalmine/scenarios"
 	"coalmine/scenarios/emulator"
+	"coalmine/scenarios/stage"
 )
 
 // byHand runs canary verbs on the system's API: the exit code to come, words that must be said, and the arguments.
@@ -52,6 +55,28 @@ func TestCanaryByHand(t *testing.T) {
 	do(0, `"staging" -> "prod"`, "rollback")
 	s.asBefore(t)
 	do(2, "knows of no promote", "rollback") // it would take a later canary away
+}
+
+// What may have changed something and then failed is never the caller's to mend.
+func TestRefusedCode(t *testing.T) {
+	for _, tc := range []struct {
+		err     error
+		changes []stage.Change
+		want    int
+	}{
+		{stage.ErrNoCanary, nil, exitUsage},
+		{stage.ErrNoCanary, []stage.Change{{Touched: true}}, exitBroken},
+		{fmt.Errorf("recover: %w", errors.Join(stage.Touched{Err: stage.ErrCredentials})), nil, exitBroken},
+		{stage.ErrCredentials, []stage.Change{{}}, exitUsage},
+		{unlikeJudged(fmt.Errorf("promote: %w", stage.ErrChanged)), []stage.Change{{}}, exitVoid},
+		{unlikeJudged(stage.Touched{Err: stage.ErrChanged}), nil, exitBroken},
+		{&stage.RequestError{Code: "TooManyRequestsException"}, nil, exitBroken},
+		{&stage.RequestError{Code: "TooManyRequestsException"}, []stage.Change{{Touched: true}}, exitBroken},
+	} {
+		if got := code(t.Context(), refused(tc.err, tc.changes)); got != tc.want {
+			t.Errorf("%v, %+v: exit %d, want %d", tc.err, tc.changes, got, tc.want)
+		}
+	}
 }
 
 // A misspelt override is found before anything is changed, and by the name that was meant.

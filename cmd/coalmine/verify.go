@@ -43,6 +43,11 @@ The last line begins with "coalmine: VERIFIED", "coalmine: REFUTED" or
 			if v.Client != nil {
 				fmt.Fprintln(w.stderr, where)
 			}
+			if t.api != "" && t.path == "" { // the URL's, behind its base path
+				if err := follow(ctx, v.Client, t.url, &v.Ref); err != nil {
+					return err
+				}
+			}
 			rate, err := t.rateFor(t.url, 100, 1000)
 			if err != nil {
 				return err

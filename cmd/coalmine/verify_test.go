@@ -12,6 +12,21 @@ import (
 	"coalmine/scenarios/emulator"
 )
 
+// Where only a URL is given, the path under test is taken from it, as gate does; it must lead to the stage.
+func TestVerifyByURL(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	for _, tc := range []struct{ stage, says string }{
+		{"prod", "names version 9 in 20 answers"}, // found, asked, and refused for this test's own reason
+		{"dev", "and not to API " + s.ref.API + ", stage prod"},
+	} {
+		url := s.server.URL() + "/restapis/" + s.ref.API + "/" + tc.stage + "/_user_request_/products"
+		code, _, stderr := coalmine(t, t.Context(), s.env, "verify", "--api", "products", "--url", url, "--expect", "9", "--out", "none")
+		if code != exitUsage || !strings.Contains(stderr, tc.says) {
+			t.Errorf("%s: exit %d, want 2 and %q\n%s", url, code, tc.says, stderr)
+		}
+	}
+}
+
 // verify says who answers, with an exit code for each answer, and its file shows the same again.
 func TestVerify(t *testing.T) {
 	s := newSystem(t, emulator.Faults{Seed: 1})
