@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -167,24 +168,26 @@ func errorsOf(answers []Probed) string {
 
 // LearnAlone looks for what names the version in answers that should all be one's: a place called like something that
 // names a release, for a number that stays the same is easily found elsewhere. Where several hold a version's name, one
-// that holds the absent version's is believed; absent may be empty.
+// that holds the absent version's is believed; absent may be empty. Where none does, a place that holds names of the same
+// kind is: who answers instead can be told then.
 func LearnAlone(answers []Probed, expect, absent string) (Learned, error) {
 	telling := tellingAnswers(answers)
 	if len(telling) == 0 {
 		return Learned{}, fmt.Errorf("tell whether version %s answers: nothing answered%s", expect, errorsOf(answers))
 	}
-	var found *place
+	var found, instead *place
 	for _, at := range placesIn(telling).ofNames() {
 		if !at.hint {
 			continue
 		}
 		expected, others := false, false
-		whole := true
+		whole, alike := true, !otherVersions.MatchString(at.name) && !strings.Contains(at.rule, "-number:") // the last of 1.4 names nothing
 		for _, a := range telling {
 			value := string(at.find(a.answer()))
 			whole = whole && nameable([]byte(value)) && value != ""
 			expected = expected || value == expect
 			others = others || absent != "" && value == absent
+			alike = alike && published(value) == published(expect)
 		}
 		if whole && others {
 			found = &at
@@ -193,17 +196,31 @@ func LearnAlone(answers []Probed, expect, absent string) (Learned, error) {
 		if whole && expected && found == nil {
 			found = &at
 		}
-	}
-	if found == nil {
-		return Learned{}, indistinct(fmt.Sprintf("no header, JSON value or text that is called like a version names version %s in %d answers%s: want --classify, if there is another place",
-			expect, len(telling), errorsOf(answers)), telling[0])
+		if whole && alike && instead == nil {
+			instead = &at
+		}
 	}
 	values := map[string]string{expect: expect}
 	if absent != "" {
 		values[absent] = absent
 	}
+	switch {
+	case found == nil && instead != nil && published(expect):
+		learned := instead.learned(values)
+		learned.Where = fmt.Sprintf("%s, but version %s in none of %d answers", learned.Where, expect, len(telling))
+		return learned, nil
+	case found == nil:
+		return Learned{}, indistinct(fmt.Sprintf("no header, JSON value or text that is called like a version names version %s in %d answers%s: want --classify, if there is another place",
+			expect, len(telling), errorsOf(answers)), telling[0])
+	}
 	return found.learned(values), nil
 }
+
+// otherVersions are what else has a version that stays the same.
+var otherVersions = regexp.MustCompile(`(?i)api|schema|protocol|spec|format|http|tls|server|sdk|runtime`)
+
+// published reports whether the name is a number, as those of a function's published versions are.
+func published(name string) bool { return name != "" && strings.Trim(name, "0123456789") == "" }
 
 // tellingAnswers are the successes, or whatever has answered if there is none.
 func tellingAnswers(all []Probed) []Probed {

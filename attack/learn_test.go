@@ -327,7 +327,10 @@ func TestLearnAlone(t *testing.T) {
 		{"a number that happens to be", []Probed{answer("X-Shard: 2", `{"count": 2}`), answer("X-Shard: 2", `{"count": 2}`)}, "", ""},
 		{"the absent one", []Probed{answer("X-Lambda-Version: 1", `{"api_version": 2}`), answer("X-Lambda-Version: 1", `{"api_version": 2}`)}, "1", "header:X-Lambda-Version"},
 		{"both, by JSON", []Probed{answer("", `{"version": "1"}`), answer("", `{"version": "2"}`)}, "1", "json:/version"},
-		{"another alone", []Probed{answer("X-Lambda-Version: 7", "{}"), answer("X-Lambda-Version: 7", "{}")}, "1", ""},
+		{"another alone", []Probed{answer("X-Lambda-Version: 7", "{}"), answer("X-Lambda-Version: 7", "{}")}, "1", "header:X-Lambda-Version"},
+		{"others, by JSON", []Probed{answer("", `{"version": "1"}`), answer("", `{"version": "3"}`)}, "", "json:/version"},
+		{"a release of another kind", []Probed{answer("X-Release: 1.4", "{}"), answer("X-Release: 1.4", "{}")}, "", ""},
+		{"the interface's", []Probed{answer("", `{"api_version": 1}`), answer("", `{"api_version": 1}`)}, "", ""},
 		{"no answer", nil, "", ""},
 	} {
 		got, err := LearnAlone(tc.answers, "2", tc.absent)

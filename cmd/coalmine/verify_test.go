@@ -41,6 +41,7 @@ func TestVerify(t *testing.T) {
 		{"as AWS has it", nil, exitPromote, "coalmine: VERIFIED v1 alone, ", ""},
 		{"said", []string{"--expect", "1", "--absent", "2"}, exitPromote, "coalmine: VERIFIED v1 alone, ", ""},
 		{"not the one", []string{"--expect", "2", "--classify", "header:X-Lambda-Version"}, exitReject, "coalmine: REFUTED v2 alone, ", "version 1; only version 2 may answer here"},
+		{"not the one, found out", []string{"--expect", "2"}, exitReject, "coalmine: REFUTED v2 alone, ", "version 1; only version 2 may answer here"},
 		{"still the other", []string{"--expect", "2", "--absent", "1"}, exitReject, "coalmine: REFUTED v2 alone, ", "version 1 still answers"},
 		{"too few", []string{"--expect", "1", "--rate", "20/s", "--max-duration", "1s"}, exitInconclusive, "coalmine: INCONCLUSIVE v1 alone, ", "too few"},
 		{"nobody's name", []string{"--expect", "green"}, exitUsage, "coalmine: ", `names version green`},
