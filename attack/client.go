@@ -34,10 +34,9 @@ const (
 // where an error has to be counted, and it does not say on which connection an answer came, which turns need.
 type client struct {
 	address    string
-	tls        *tls.Config     // nil: plain
-	requests   func() requests // of a new connection
-	own        own             // what must not be shown of them
-	identified bool            // each request has an id
+	tls        *tls.Config // nil: plain
+	source     *source
+	identified bool // each request has an id
 	now        clock
 	timeout    time.Duration
 	timeouts   timeouts
@@ -46,15 +45,18 @@ type client struct {
 }
 
 // newClient prepares a plan that is valid.
-func newClient(p Plan) (*client, error) {
-	request, to, err := p.serialise(p.Target)
+func newClient(ctx context.Context, p Plan) (*client, error) {
+	source, err := newSource(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	to, err := url.Parse(source.targets[0].URL) // all have one host
 	if err != nil {
 		return nil, err
 	}
 	c := &client{
 		address:    hostPort(to),
-		requests:   func() requests { return constant(*request, p.RequestIDs) },
-		own:        ownValues(p.Target),
+		source:     source,
 		identified: p.RequestIDs,
 		now:        clockSince(p.Epoch),
 		timeout:    p.timeout(),
@@ -111,7 +113,7 @@ func (r *reply) fail(err error) {
 // A connection carries one request at a time. It opens when first needed, and again when the target closed it.
 type connection struct {
 	*client
-	source   requests
+	requests requests
 	request  *request // of the hit under way, or of the last one
 	conn     net.Conn // nil: closed
 	wire     *wire    // what it goes over; what is closed, because a farewell of TLS could block
@@ -125,7 +127,7 @@ type connection struct {
 }
 
 func (c *client) connection() *connection {
-	conn := &connection{client: c, source: c.requests()}
+	conn := &connection{client: c, requests: c.source.connection()}
 	conn.parser.keep = c.keep
 	conn.lookup = conn.parser.value
 	c.timeouts.add(&conn.timer)
@@ -158,7 +160,7 @@ func (c *connection) classify(classifier Classifier) (version []byte, cause Caus
 // do sends the request of hit n and reads its answer to the end. It returns soon after ctx ends, and when the timeout
 // has passed since sent.
 func (c *connection) do(ctx context.Context, n uint64, sent time.Duration) *reply {
-	c.request = c.source(n)
+	c.request = c.requests(n)
 	idle := time.Duration(0)
 	if c.conn != nil {
 		idle = sent - c.answered

@@ -146,7 +146,7 @@ func TestCertificates(t *testing.T) {
 func TestOwnLimitsAreNobodysError(t *testing.T) {
 	s := versions(t)
 	p := Plan{Target: target(s.URL), Rate: perSecond(10)}
-	client, err := newClient(p)
+	client, err := newClient(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,11 +185,11 @@ func TestRequest(t *testing.T) {
 		if err := p.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		c, err := newClient(p)
+		c, err := newClient(t.Context(), p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.ReplaceAll(string(c.requests()(0).wire), "\r\n", "\n"); got != want {
+		if got := strings.ReplaceAll(string(c.source.connection()(0).wire), "\r\n", "\n"); got != want {
 			t.Errorf("%s:\n%q, want\n%q", name, got, want)
 		}
 	}
@@ -222,7 +222,7 @@ func TestStaleConnections(t *testing.T) {
 		}), &requests
 	}
 	ask := func(s *raw, pause time.Duration) []Class {
-		client, err := newClient(Plan{Target: target(s.url)})
+		client, err := newClient(t.Context(), Plan{Target: target(s.url)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +258,7 @@ func TestBodies(t *testing.T) {
 				p.Expect.JSON = map[string]Shape{"/a": {}}
 				kept = min(size, keptBytes)
 			}
-			client, err := newClient(p)
+			client, err := newClient(t.Context(), p)
 			if err != nil {
 				t.Fatal(err)
 			}

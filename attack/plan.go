@@ -53,6 +53,11 @@ type Plan struct {
 	UserAgent string // unless the target's headers have one; empty: "coalmine"
 	RunID     string // sent as X-Coalmine-Run; empty: not sent
 
+	Sign      Signer       // nil: requests are not signed
+	Live      *Live        // nil: no header changes under way
+	CacheBust CacheBust    // zero: hits are alike
+	Trouble   func(string) // told, from a goroutine of its own, that requests could not be renewed; may be nil
+
 	// RequestIDs sends a UUID of its own with every hit, as x-amzn-RequestId, and keeps those of unattributed hits in
 	// their windows: API Gateway's access log knows them by it.
 	RequestIDs bool
@@ -87,8 +92,8 @@ func (p Plan) Validate() error {
 	case !validFieldValue(p.RunID):
 		return errors.New("run id: holds a control character: want one line of text")
 	}
-	if p.RequestIDs && hasHeader(p.Target.Header, idHeader) {
-		return errors.New("request-ids: the target has a header x-amzn-RequestId already: want one of them")
+	if err := p.validateSource(); err != nil {
+		return err
 	}
 	if err := p.Expect.validate(); err != nil {
 		return fmt.Errorf("expect: %w", err)

@@ -39,7 +39,10 @@ func Probe(ctx context.Context, p Plan, n int) (Sample, error) {
 	if err := p.Validate(); err != nil {
 		return Sample{}, err
 	}
-	client, err := newClient(p)
+	client, err := newClient(ctx, p)
+	if err == nil {
+		err = client.source.now.Load().unsigned
+	}
 	if err != nil {
 		return Sample{}, fmt.Errorf("%s: %w", p.place(), err)
 	}
@@ -90,7 +93,7 @@ func reachable(answers []Probed) error {
 func (c *connection) probe(ctx context.Context, n uint64, expect *expectation, classifier Classifier) Probed {
 	sent := c.now()
 	r := c.do(ctx, n, sent)
-	got := Probed{Status: r.status, Header: c.parser.header(), Class: expect.class(r), Latency: r.answered - sent, own: c.own}
+	got := Probed{Status: r.status, Header: c.parser.header(), Class: expect.class(r), Latency: r.answered - sent, own: c.source.hidden()}
 	got.Body = bytes.Clone(r.body[:min(len(r.body), classifiedBytes)])
 	if r.err != nil {
 		got.Trouble = plainError(r.err)

@@ -2,6 +2,7 @@ package attack
 
 import (
 	"bytes"
+	"cmp"
 	"net/url"
 	"regexp"
 	"slices"
@@ -33,7 +34,7 @@ func ownValues(t vegeta.Target) (values own) {
 		}
 	}
 	for name, headers := range t.Header {
-		if name == "User-Agent" || name == "Accept" {
+		if name == "User-Agent" || name == "Accept" || name == runHeader || name == idHeader {
 			continue
 		}
 		for _, value := range headers {
@@ -50,9 +51,12 @@ func ownValues(t vegeta.Target) (values own) {
 			}
 		}
 	}
-	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) }) // whole ones before their parts
+	slices.SortFunc(values, longestFirst)
 	return values
 }
+
+// longestFirst has whole values before their parts.
+func longestFirst(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }
 
 // hide takes them out of a text.
 func (o own) hide(text []byte) []byte {

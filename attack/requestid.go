@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"bytes"
 	crypto "crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -18,6 +17,9 @@ const MaxIDs = 1000
 
 // idHeader is the header whose UUID API Gateway makes its own request id, writes to its access log, and echoes.
 const idHeader = "X-Amzn-Requestid"
+
+// runHeader tells load from customers.
+const runHeader = "X-Coalmine-Run"
 
 // RequestID is a UUID that a hit carries.
 type RequestID [16]byte
@@ -183,17 +185,12 @@ func (h *Histogram) takeAt(i int) {
 }
 
 // ids makes the request ids of one connection, and writes each into its copy of the request.
-type ids struct {
-	source *rand.ChaCha8
-	place  []byte // in the request
-}
+type ids struct{ source *rand.ChaCha8 }
 
-// newIDs finds the place in a request that serialise made.
-func newIDs(request []byte) ids {
+func newIDs() ids {
 	var seed [32]byte
 	crypto.Read(seed[:]) // never fails
-	at := bytes.Index(request, []byte("\r\n"+idHeader+": ")) + len("\r\n"+idHeader+": ")
-	return ids{source: rand.NewChaCha8(seed), place: request[at : at+uuidLength]}
+	return ids{rand.NewChaCha8(seed)}
 }
 
 // next gives the coming request another id, of version 4.
@@ -202,6 +199,5 @@ func (g *ids) next() (id RequestID) {
 	binary.BigEndian.PutUint64(id[8:], g.source.Uint64())
 	id[6] = id[6]&0x0f | 0x40
 	id[8] = id[8]&0x3f | 0x80
-	id.put(g.place)
 	return id
 }

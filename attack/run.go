@@ -83,7 +83,7 @@ type run struct {
 }
 
 func start(ctx context.Context, p Plan) *run {
-	client, err := newClient(p)
+	client, err := newClient(ctx, p)
 	if err != nil {
 		panic("attack: run of a plan that is not valid: " + err.Error())
 	}
@@ -102,6 +102,9 @@ func start(ctx context.Context, p Plan) *run {
 		}
 	} else {
 		r.openLoop()
+	}
+	if client.source.changing() {
+		r.running.Go(func() { client.source.renew(r.ctx) })
 	}
 	r.running.Go(func() {
 		if r.tally.run(r.ctx) {
@@ -190,7 +193,7 @@ func (s *sender) send(number uint64, due, sent time.Duration) Class {
 	o.version, o.cause = s.connection.classify(r.plan.Classify)
 	o.turn = s.turn(reply.fresh, o.version)
 	if o.class == Wrong && r.tally.wantsExample() {
-		o.example = r.expect.example(reply, r.client.own)
+		o.example = r.expect.example(reply, r.client.source.hidden())
 	}
 	if o.id = request.id; len(o.version) == 0 && s.connection.identified {
 		o.id = s.connection.requestID()
