@@ -30,7 +30,7 @@ func (h *byHand) recover() *cobra.Command {
 		Long: `Restore what an interrupted run left unfinished, as the journal has it: the stages,
 and the aliases that the run moved. It shows the difference and the operations first;
 --dry-run stops there. Without JOURNAL it does so for every journal of this control
-plane.
+plane, or that of one stage (--api, --stage) or alias (--lambda-alias).
 
 It refuses a stage that somebody else has changed since: --anyway puts the journal's
 state back over whatever is found, --dismiss closes the journal, changes nothing, and
@@ -39,6 +39,17 @@ says what is left behind.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if r.anyway && r.dismiss {
 				return usagef("--anyway and --dismiss: want one of them: the first restores, the second leaves all as it is")
+			}
+			named := c.Flags().Changed("api") || c.Flags().Changed("lambda-alias")
+			switch {
+			case named && len(args) > 0:
+				return usagef("recover: want a JOURNAL or a stage, not both: a journal names its stage")
+			case named:
+				if err := h.t.named(); err != nil {
+					return err
+				}
+			case c.Flags().Changed("stage"):
+				return usagef("--stage: want --api, too, or neither: recover goes by the journals")
 			}
 			r.path = h.journalDir(h.journal)
 			_, err := os.Stat(r.path)
@@ -68,13 +79,61 @@ func (r *recovery) run(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintln(r.stderr, client.Where(stage.Ref{}))
-	if r.dismiss {
-		return r.dismissAll(ctx, client)
+	paths, unread := r.journals(ctx, client)
+	if len(paths) == 0 && unread == nil {
+		fmt.Fprintln(r.stdout, r.path+": nothing is unfinished")
 	}
-	var shown []string
+	if r.dismiss {
+		return errors.Join(r.dismissAll(ctx, client, paths), unread)
+	}
+	return errors.Join(r.restoreAll(ctx, client, paths), unread)
+}
+
+// journals are those that were named, or all of this control plane, as far as their last story has no end. One that cannot
+// be read keeps no other from being found.
+func (r *recovery) journals(ctx context.Context, client *stage.Client) ([]string, error) {
+	info, err := os.Stat(r.path)
+	if err != nil {
+		return nil, usagef("recover: %w", err)
+	}
+	all := []string{r.path}
+	if info.IsDir() {
+		if all, err = filepath.Glob(filepath.Join(r.path, "*.ndjson")); err != nil {
+			return nil, fmt.Errorf("recover: %w", err)
+		}
+	}
+	var only stage.Ref
+	if r.t.api != "" || r.t.lambdaAlias != "" {
+		if only, err = r.t.ref(ctx, client); err != nil {
+			return nil, err
+		}
+		only.Method, only.Path = "", ""
+	}
+	var paths []string
+	var unread error
+	for _, path := range all {
+		story, err := unfinished(path)
+		if err != nil {
+			unread = errors.Join(unread, usage(err))
+			continue
+		}
+		if story == nil || info.IsDir() && !about(*story, client) {
+			continue
+		}
+		ref := story.Ref
+		ref.Method, ref.Path = "", ""
+		if only == (stage.Ref{}) || only == ref {
+			paths = append(paths, path)
+		}
+	}
+	return paths, unread
+}
+
+func (r *recovery) restoreAll(ctx context.Context, client *stage.Client, paths []string) error {
+	last := ""
 	client.Announce = func(change stage.Change) error {
-		if where := client.Where(change.Ref); len(shown) == 0 || shown[len(shown)-1] != where {
-			shown = append(shown, where)
+		if where := client.Where(change.Ref); where != last {
+			last = where
 			fmt.Fprintln(r.stderr, where)
 		}
 		return r.announce(change)
@@ -83,67 +142,39 @@ func (r *recovery) run(ctx context.Context) error {
 	if r.anyway {
 		act = client.RecoverAnyway
 	}
-	changes, err := act(ctx, r.path)
-	if err = withoutDryRuns(err); !r.dry {
-		for _, change := range changes {
+	var changes []stage.Change
+	var errs []error
+	for _, path := range paths {
+		more, err := act(ctx, path)
+		if errors.Is(err, errDryRun) {
+			continue
+		}
+		for _, change := range more {
 			fmt.Fprintln(r.stdout, change)
 		}
+		if errors.Is(err, stage.ErrChanged) {
+			err = fmt.Errorf("%w; --anyway puts the state of the journal back over it, --dismiss closes the journal and leaves all as it is", err)
+		}
+		changes, errs = append(changes, more...), append(errs, err)
 	}
-	switch {
-	case errors.Is(err, stage.ErrChanged):
-		err = fmt.Errorf("%w; --anyway puts the state of the journal back over it, --dismiss closes the journal and leaves all as it is", err)
+	if err := errors.Join(errs...); err != nil {
 		return refused(err, changes)
-	case err != nil:
-		return refused(err, changes)
-	case len(changes) == 0 && len(shown) == 0:
-		fmt.Fprintln(r.stdout, r.path+": nothing is unfinished")
 	}
 	return nil
 }
 
-// withoutDryRuns is what else is wrong: each of several journals ends its own dry run.
-func withoutDryRuns(err error) error {
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		var left []error
-		for _, one := range several.Unwrap() {
-			left = append(left, withoutDryRuns(one))
-		}
-		return errors.Join(left...)
-	}
-	if errors.Is(err, errDryRun) {
-		return nil
-	}
-	return err
-}
-
-// dismissAll closes the journal that was named, or all unfinished ones of this control plane.
-func (r *recovery) dismissAll(ctx context.Context, client *stage.Client) error {
-	paths := []string{r.path}
-	info, err := os.Stat(r.path)
-	if err != nil {
-		return usagef("dismiss: %w", err)
-	}
-	if info.IsDir() {
-		if paths, err = filepath.Glob(filepath.Join(r.path, "*.ndjson")); err != nil {
-			return fmt.Errorf("dismiss: %w", err)
-		}
-	}
-	found := false
+func (r *recovery) dismissAll(ctx context.Context, client *stage.Client, paths []string) error {
 	for _, path := range paths {
 		story, err := unfinished(path)
 		if err != nil {
 			return usage(err)
 		}
-		if story == nil || info.IsDir() && !about(*story, client) {
+		if story == nil {
 			continue
 		}
-		found = true
 		if err := r.dismissOne(ctx, client, path, *story); err != nil {
 			return err
 		}
-	}
-	if !found {
-		fmt.Fprintln(r.stdout, r.path+": nothing is unfinished")
 	}
 	return nil
 }

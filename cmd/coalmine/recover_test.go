@@ -68,6 +68,10 @@ func TestRecoverByHand(t *testing.T) {
 	says(recover(2, "--anyway", "--dismiss"), "want one of them")
 	says(recover(0, "--anyway", "--dry-run"), `variable theirs: "x" ->`, "-> none")
 	says(recover(0, "--dismiss", "--dry-run"), "would be dismissed", "left behind: canary: none -> 10.0%")
+	says(recover(0, "--anyway", "--api", "products", "--stage", "dev"), "nothing is unfinished")
+	says(recover(2, "--stage", "dev"), "--stage: want --api, too")
+	says(recover(2, "--api", "products", path), "want a JOURNAL or a stage")
+	says(recover(2, "--api", "products", "--stage", "prod"), "by somebody else")
 	says(recover(2, path+".gone"), "no such file")
 	says(recover(2, "--dismiss", path+".gone"), "no such file")
 	if _, err := os.Stat(path + ".gone"); err == nil {
@@ -84,6 +88,14 @@ func TestRecoverByHand(t *testing.T) {
 	s.interrupted(t)
 	s.tampered(t)
 	s.byHand(t)(2, "unfinished story", "abort")
+	torn := filepath.Join(filepath.Dir(path), "a.ndjson")
+	if err := os.WriteFile(torn, []byte("{\nx\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says(recover(2, "--anyway", "--dry-run"), "-> none", "journal "+torn+": line 1")
+	if err := os.Remove(torn); err != nil {
+		t.Fatal(err)
+	}
 	says(recover(0, "--anyway"), "canary: 10.0%", "-> none")
 	s.asBefore(t)
 	says(recover(0, "--anyway"), "nothing is unfinished")
