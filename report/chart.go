@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -17,6 +18,7 @@ type chart struct {
 	Title   string   `json:"title"`
 	Caption string   `json:"-"`
 	Empty   string   `json:"-"` // why there is nothing to draw
+	Half    bool     `json:"-"` // of the page's width, where there is room for two
 	Small   bool     `json:"small,omitempty"`
 	Time    bool     `json:"time,omitempty"` // marks and phases are shown
 	X       axis     `json:"x"`
@@ -40,7 +42,6 @@ type series struct {
 	Tone   string  `json:"tone"`           // names a colour
 	Dash   int     `json:"dash,omitempty"` // so that colour does not say it alone
 	Dots   bool    `json:"dots,omitempty"`
-	Steps  bool    `json:"steps,omitempty"`
 	Spans  bool    `json:"spans,omitempty"` // drawn over moments without a value
 	Values numbers `json:"values"`
 }
@@ -216,27 +217,30 @@ func tones(arms []string, t analyze.Target) map[string]string {
 
 const mostArms = 6 // of a chart; more cannot be told apart
 
-// busiest are the versions of a chart: all, or baseline, canary and those that answered most.
-func busiest(t *analyze.Timeline, target analyze.Target) (shown []string, left int) {
-	if len(t.Arms) <= mostArms {
-		return t.Arms, 0
-	}
+// busiest are the versions of a chart: all that answered, or baseline, canary and those that answered most.
+func busiest(moments []analyze.Moment, arms []string, target analyze.Target) (shown []string, left int) {
 	hits := map[string]uint64{}
-	for _, m := range t.Moments {
+	for _, m := range moments {
 		for name, arm := range m.Arms {
 			hits[name] += arm.Hits
 		}
 	}
-	order := slices.Clone(t.Arms)
-	first := func(name string) bool { return name == target.Baseline || name == target.Canary }
-	slices.SortStableFunc(order, func(a, b string) int {
-		switch {
-		case first(a) != first(b):
-			return map[bool]int{true: -1, false: 1}[first(a)]
-		case hits[a] != hits[b]:
-			return map[bool]int{true: -1, false: 1}[hits[a] > hits[b]]
+	for _, name := range arms {
+		if hits[name] > 0 {
+			shown = append(shown, name)
 		}
-		return 0
+	}
+	if len(shown) <= mostArms {
+		return shown, 0
+	}
+	first := func(name string) int {
+		if name == target.Baseline || name == target.Canary {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(shown, func(a, b string) int {
+		return cmp.Or(cmp.Compare(first(a), first(b)), cmp.Compare(hits[b], hits[a]))
 	})
-	return order[:mostArms], len(order) - mostArms
+	return shown[:mostArms], len(shown) - mostArms
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -25,13 +26,13 @@ func draw(a analyze.Analysis) *drawing {
 	if d.t == nil {
 		d.t = &analyze.Timeline{}
 	}
-	d.arms, d.left = busiest(d.t, a.Header.Target)
 	d.tones = tones(d.t.Arms, a.Header.Target)
 	for _, m := range d.t.Moments {
 		if !strings.Contains(m.Phase, "/") { // other stages answer other versions: they are in the table of phases
 			d.whole = append(d.whole, m)
 		}
 	}
+	d.arms, d.left = busiest(d.whole, d.t.Arms, a.Header.Target)
 	return d
 }
 
@@ -45,6 +46,15 @@ func (d *drawing) charts() []chart {
 
 // middle is where a moment is drawn.
 func middle(m analyze.Moment) float64 { return (m.Start + m.Length/2).Seconds() }
+
+// timeAxis is that of those moments.
+func timeAxis(moments []analyze.Moment) axis {
+	a := axis{Unit: "s"}
+	if n := len(moments); n > 0 {
+		a.Min, a.Max = ptr(digits(moments[0].Start.Seconds(), 6)), ptr(digits((moments[n-1].Start+moments[n-1].Length).Seconds(), 6))
+	}
+	return a
+}
 
 // broken puts a gap between moments that do not follow each other.
 func (d *drawing) broken(moments []analyze.Moment, each func(at float64, m *analyze.Moment)) {
@@ -64,7 +74,7 @@ const nothingSent = "The run file holds no traffic: there is nothing to draw."
 func (d *drawing) split() chart {
 	h := d.Header
 	share, margin := h.Target.Percent, h.Policy.Split.Margin
-	c := chart{ID: "split", Title: "Split", Time: true, X: axis{Unit: "s"}, Y: axis{Unit: "%"},
+	c := chart{ID: "split", Title: "Split", Time: true, X: timeAxis(d.whole), Y: axis{Unit: "%"},
 		Caption: fmt.Sprintf("Share of version %s among answers that name a version. The band is what the evidence leaves possible: each of its edges is wrong with probability %s at most, however often one looks. PROMOTE needs it between the limits.",
 			label(h.Target.Canary), analyze.Share(h.Policy.Alpha)),
 		Rules: []rule{{share, "configured", "ink"}, {share - margin, "limit", "fail"}, {share + margin, "limit", "fail"}},
@@ -91,6 +101,10 @@ func (d *drawing) split() chart {
 		high.add(100 * m.Judged.High)
 	}
 	c.Series = []series{dots, mean, low, high}
+	if _, _, ok := extent(mean.Values); !ok {
+		c.Series, c.Bands = c.Series[:1], nil
+		c.Caption = fmt.Sprintf("Share of version %s among answers that name a version. The run ended before anything could be said of the split: no band of what is possible.", label(h.Target.Canary))
+	}
 	switch _, _, ok := extent(dots.Values); {
 	case len(c.At) == 0:
 		c.Empty = "No traffic was sent while the canary was live: there is no split to draw."
@@ -98,6 +112,10 @@ func (d *drawing) split() chart {
 	case !ok:
 		c.Empty = "No answer named one of the two versions: there is no split to draw."
 		return c
+	}
+	c.X = timeAxis(slices.DeleteFunc(slices.Clone(d.whole), func(m analyze.Moment) bool { return m.Phase != analyze.During }))
+	if changed := d.Propagation.Changed; changed != nil && c.X.Min != nil {
+		c.X.Min = ptr(min(*c.X.Min, digits(changed.Seconds(), 6)))
 	}
 	c.Y.Min, c.Y.Max = d.splitRange(dots.Values, mean.Values)
 	c.tabulate("time")
@@ -120,13 +138,13 @@ func (d *drawing) splitRange(dots, mean numbers) (low, high *float64) {
 }
 
 func (d *drawing) who() chart {
-	c := chart{ID: "who", Title: "Who answered", Time: true, X: axis{Unit: "s"}, Y: axis{Unit: "/s", Min: ptr(0)},
+	c := chart{ID: "who", Title: "Who answered", Time: true, X: timeAxis(d.whole), Y: axis{Unit: "/s", Min: ptr(0)},
 		Caption: "Answers per second by version, by the time their requests were due." + d.others()}
 	var lines []series
 	for _, name := range d.arms {
-		lines = append(lines, series{Label: "version " + label(name), Tone: d.tones[name], Steps: true, Dash: d.dash(name)})
+		lines = append(lines, series{Label: "version " + label(name), Tone: d.tones[name], Dash: d.dash(name)})
 	}
-	nameless, pending := series{Label: "no version named", Tone: "muted", Dash: 1, Steps: true}, series{Label: "never answered", Tone: "fail", Dash: 3, Steps: true}
+	nameless, pending := series{Label: "no version named", Tone: "muted", Dash: 1}, series{Label: "never answered", Tone: "fail", Dash: 3}
 	anonymous, open := false, false
 	d.broken(d.whole, func(at float64, m *analyze.Moment) {
 		c.At = append(c.At, at)
@@ -181,7 +199,7 @@ func (d *drawing) others() string {
 }
 
 func (d *drawing) latency() chart {
-	c := chart{ID: "latency", Title: "Latency over time", Time: true, X: axis{Unit: "s"}, Y: axis{Unit: "ms", Log: true},
+	c := chart{ID: "latency", Half: true, Title: "Latency over time", Time: true, X: timeAxis(d.whole), Y: axis{Unit: "ms", Log: true},
 		Caption: "Response times of successes from the moment a request was due: median, p95 and p99 by version." + d.others()}
 	arms := d.arms
 	if len(arms) > 3 {
@@ -222,7 +240,7 @@ func values(all []series) (out []numbers) {
 // percentiles has one point for every 20th of a power of ten of 1/(1-q).
 func (d *drawing) percentiles() chart {
 	const perDecade = 20
-	c := chart{ID: "percentiles", Title: "Latency by percentile", X: axis{Unit: "nines"}, Y: axis{Unit: "ms", Log: true},
+	c := chart{ID: "percentiles", Half: true, Title: "Latency by percentile", X: axis{Unit: "nines"}, Y: axis{Unit: "ms", Log: true},
 		Caption: "Response times of successes. Each step to the right leaves out nine tenths of the slower answers: p90, p99, p99.9."}
 	var curves []analyze.Curve
 	for _, curve := range d.t.Curves {
@@ -266,12 +284,12 @@ func (d *drawing) percentiles() chart {
 
 // errors are the versions' own.
 func (d *drawing) errors() chart {
-	c := chart{ID: "errors", Title: "Errors by version", Time: true, X: axis{Unit: "s"}, Y: axis{Unit: "%", Min: ptr(0)},
+	c := chart{ID: "errors", Half: true, Title: "Errors by version", Time: true, X: timeAxis(d.whole), Y: axis{Unit: "%", Min: ptr(0)},
 		Caption: "Share of each version's answers that are errors, whatever their class." + d.others()}
 	failed, all := uint64(0), uint64(0)
 	var lines []series
 	for _, name := range d.arms {
-		lines = append(lines, series{Label: "version " + label(name), Tone: d.tones[name], Dash: d.dash(name), Steps: true})
+		lines = append(lines, series{Label: "version " + label(name), Tone: d.tones[name], Dash: d.dash(name)})
 	}
 	d.broken(d.whole, func(at float64, m *analyze.Moment) {
 		c.At = append(c.At, at)
@@ -301,7 +319,7 @@ func (d *drawing) errors() chart {
 }
 
 func (d *drawing) classes() chart {
-	c := chart{ID: "classes", Title: "Errors by class", Time: true, X: axis{Unit: "s"}, Y: axis{Unit: "%", Min: ptr(0)},
+	c := chart{ID: "classes", Half: true, Title: "Errors by class", Time: true, X: timeAxis(d.whole), Y: axis{Unit: "%", Min: ptr(0)},
 		Caption: "Share of all answers by class of error, whoever made it."}
 	var names []string
 	all := uint64(0)
@@ -316,7 +334,7 @@ func (d *drawing) classes() chart {
 	slices.Sort(names)
 	names = names[:min(len(names), 8)]
 	for i, class := range names {
-		c.Series = append(c.Series, series{Label: label(class), Tone: fmt.Sprintf("class%d", i%6), Dash: i % 4, Steps: true})
+		c.Series = append(c.Series, series{Label: label(class), Tone: fmt.Sprintf("class%d", i%6), Dash: i % 4})
 	}
 	d.broken(d.whole, func(at float64, m *analyze.Moment) {
 		c.At = append(c.At, at)
@@ -413,15 +431,7 @@ func (d *drawing) marks() (marks []moment) {
 		seen++
 		add(&e.At, text)
 	}
-	slices.SortStableFunc(marks, func(a, b moment) int {
-		switch {
-		case a.At < b.At:
-			return -1
-		case a.At > b.At:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(marks, func(a, b moment) int { return cmp.Compare(a.At, b.At) })
 	return marks
 }
 

@@ -145,11 +145,13 @@ type sheet struct {
 	Ended    string
 	Facts    []fact
 	Key      *gauge // of the check that decided
+	Told     bool   // Why says what it says
 	Checks   []gauge
 	Charts   []chart
 	Evidence []chart
 	Moments  []moment
 	Regions  []region
+	First    grid
 	Arms     grid
 	Phases   grid
 	Details  []fact
@@ -165,7 +167,7 @@ type gauge struct {
 	Has                         bool  // something to draw
 	Limit                       []int // positions, 0 to 200
 	From, To, At                int
-	Off                         bool // the estimate is beyond the picture
+	Off, Below                  bool // the estimate is beyond the picture, to the left
 }
 
 func newSheet(a analyze.Analysis) sheet {
@@ -178,10 +180,11 @@ func newSheet(a analyze.Analysis) sheet {
 		s.Checks = append(s.Checks, g)
 		if c.Name == a.Conclusion.Culprit && s.Key == nil {
 			s.Key = &g
+			s.Told = strings.Contains(s.Why, g.Sentence)
 		}
 	}
 	s.Facts = facts(a)
-	s.Arms, s.Phases = armsGrid(a), phasesGrid(a)
+	s.First, s.Arms, s.Phases = armsAtOnce(a), armsGrid(a), phasesGrid(a)
 	s.Details, s.Policy = details(a), policyFacts(a)
 	return s
 }
@@ -228,7 +231,7 @@ func newGauge(c analyze.Check) gauge {
 		g.Seen = c.Format(*c.Estimate)
 	}
 	if c.Needed > 0 && (c.Outcome != analyze.Pass || c.Evidence >= c.Needed) {
-		g.Odds = fmt.Sprintf("%s of %s", compact(c.Evidence), compact(c.Needed))
+		g.Odds = fmt.Sprintf("%s / %s", compact(c.Evidence), compact(c.Needed))
 	}
 	if c.Limit.High == nil || c.Estimate == nil || c.Unit == analyze.UnitCount {
 		return g
@@ -244,7 +247,8 @@ func newGauge(c analyze.Check) gauge {
 		return g
 	}
 	place := func(x float64) int { return int(math.Round(gaugeWidth * max(0, min(1, (x-low)/(high-low))))) }
-	g.Has, g.At, g.Off = true, place(*c.Estimate), *c.Estimate > high || *c.Estimate < low
+	g.Has, g.At, g.Below = true, place(*c.Estimate), *c.Estimate < low
+	g.Off = g.Below || *c.Estimate > high
 	if c.Limit.Low != nil {
 		g.Limit = append(g.Limit, place(*c.Limit.Low))
 	}
@@ -283,11 +287,12 @@ func finite(checks []analyze.Check) []analyze.Check {
 // Wide is the length of the bar of what is possible.
 func (g gauge) Wide() int { return max(g.To-g.From, 0) }
 
+// dashed writes what the table report writes, as a page can.
 func dashed(s string) string {
 	if s == "-" {
 		return "–"
 	}
-	return s
+	return strings.NewReplacer("<= ", "≤ ", ">= ", "≥ ").Replace(s)
 }
 
 // facts are the numbers of the first screen.
@@ -300,30 +305,51 @@ func facts(a analyze.Analysis) (out []fact) {
 	if a.Header.Plan.Rate > 0 {
 		rate = fmt.Sprintf("%.4g a second", a.Header.Plan.Rate)
 	}
-	out = append(out, fact{"requests", analyze.Count(total), rate}, fact{"time", elapsed(a), ""})
-	p := judgedPhase(a)
-	if p == nil {
+	out = append(out, fact{"answers, all phases", analyze.Count(total), rate})
+	started := ""
+	if !a.Header.Started.IsZero() {
+		started = "from " + a.Header.Started.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
+	out = append(out, fact{"time", elapsed(a), started})
+	if a.Header.Policy == nil || a.Header.Target.Alone() {
 		return out
 	}
-	for _, arm := range p.Arms {
-		if len(out) > 8 {
+	done, after := a.Action, ""
+	if done == "" || done == "none" {
+		done = "nothing"
+	}
+	if a.Propagation.Acted != nil {
+		after = "traffic after it: " + a.After.String()
+	}
+	return append(out, fact{"what was done", done, after})
+}
+
+// armsAtOnce is the first screen's table: who answered how.
+func armsAtOnce(a analyze.Analysis) (g grid) {
+	p := judgedPhase(a)
+	if p == nil {
+		return g
+	}
+	g.Head = []string{"version", "answers", "share", "configured", "errors", "p50", "p95", "p99"}
+	for i, arm := range p.Arms {
+		if i == 4 {
+			g.Note = "More versions answered: see the table of phases."
 			break
 		}
-		who := label(arm.Name)
-		if arm.Role != "unattributed" {
-			who = "version " + who
+		who, share, configured, rate := label(arm.Name), "–", "–", "–"
+		if arm.Role != arm.Name {
+			who += " " + arm.Role
 		}
-		more := fmt.Sprintf("%s answers", analyze.Count(arm.Hits))
+		if arm.Hits > 0 {
+			share, rate = analyze.Share(arm.Share), analyze.Share(float64(arm.Errors)/float64(arm.Hits))
+		}
 		if arm.Configured != nil {
-			more += fmt.Sprintf(", %s configured", analyze.Share(*arm.Configured))
+			configured = analyze.Share(*arm.Configured)
 		}
-		if arm.Hits == 0 {
-			out = append(out, fact{who, "no answer", ""})
-			continue
-		}
-		out = append(out, fact{who, analyze.Share(arm.Share), more})
+		g.Rows = append(g.Rows, []string{who, analyze.Count(arm.Hits), share, configured, rate,
+			dashed(latency(arm.P50.Seconds())), dashed(latency(arm.P95.Seconds())), dashed(latency(arm.P99.Seconds()))})
 	}
-	return out
+	return g
 }
 
 // judgedPhase is the phase that the verdict is about, or the last one.

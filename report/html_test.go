@@ -160,7 +160,7 @@ func TestHTMLManyVersions(t *testing.T) {
 		name := fmt.Sprint("v", i)
 		a.Timeline.Arms = append(a.Timeline.Arms, name)
 		for j := range a.Timeline.Moments {
-			a.Timeline.Moments[j].Arms[name] = analyze.Answered{Hits: uint64(i), P50: 1e6, P95: 2e6, P99: 3e6}
+			a.Timeline.Moments[j].Arms[name] = analyze.Answered{Hits: uint64(i + 1), P50: 1e6, P95: 2e6, P99: 3e6}
 		}
 	}
 	html := page(t, a)

@@ -40,6 +40,15 @@
     return [c.y.min ?? low - room, c.y.max ?? high + room];
   }
 
+  // zoomed is the whole of the axis, unless part of it was asked for.
+  function zoomed(u, c, low, high) {
+    const first = c.at[0], last = c.at[c.at.length - 1];
+    if (low == null) return [0, 1];
+    if (low !== first || high !== last) return [low, high];
+    const from = c.x.min ?? first, to = c.x.max ?? last;
+    return from < to ? [from, to] : [from - 0.5, to + 0.5];
+  }
+
   const visibleMoments = u => moments.map((m, i) => [m.at, i + 1]).filter(([at]) => at >= u.scales.x.min && at <= u.scales.x.max);
   let moments = [], regions = [];
 
@@ -64,8 +73,12 @@
       const y = Math.round(u.valToPos(r.at, "y", true)) + 0.5;
       ctx.strokeStyle = tone(r.tone); ctx.fillStyle = tone(r.tone); ctx.lineWidth = 1.5 * px; ctx.setLineDash([6 * px, 4 * px]);
       ctx.beginPath(); ctx.moveTo(left, y); ctx.lineTo(left + width, y); ctx.stroke();
-      ctx.font = (c.small ? 10 : 11) * px + "px system-ui, sans-serif"; ctx.textAlign = "left"; ctx.textBaseline = "bottom";
-      ctx.fillText(r.label + (c.small ? "" : " " + written(c.y.unit, r.at)), left + 4 * px, y - 2 * px);
+      ctx.font = (c.small ? 10 : 11) * px + "px system-ui, sans-serif"; ctx.textBaseline = "bottom";
+      const right = r.tone === "fail" && c.small;
+      ctx.textAlign = right ? "right" : "left";
+      const text = r.label + (c.small ? "" : " " + written(c.y.unit, r.at)), x = right ? left + width - 2 * px : left + 4 * px;
+      ctx.setLineDash([]); ctx.strokeStyle = tone("paper"); ctx.lineWidth = 3 * px; ctx.strokeText(text, x, y - 2 * px);
+      ctx.fillText(text, x, y - 2 * px);
     }
     ctx.restore();
   }
@@ -94,7 +107,7 @@
 
   // rows are how many rows of numbers the moments need above a chart.
   function rows(c, width) {
-    const low = c.at[0], span = c.at[c.at.length - 1] - low || 1, ends = [];
+    const low = c.x.min ?? c.at[0], span = (c.x.max ?? c.at[c.at.length - 1]) - low || 1, ends = [];
     for (const m of moments) {
       const x = (m.at - low) / span * (width - 80);
       if (x < 0 || x > width) continue;
@@ -109,11 +122,11 @@
     const axis = {stroke: tone("soft"), grid: {stroke: tone("line"), width: 1}, ticks: {stroke: tone("line"), width: 1}, font: (c.small ? 10 : 12) + "px system-ui, sans-serif"};
     const plain = (u, values) => values.map(v => v == null ? "" : written(c.x.unit, v));
     return {
-      width, height: c.small ? 150 : 300,
+      width, height: c.small ? 140 : 300,
       padding: [c.time ? 8 + 18 * rows(c, width) : 12, 16, 0, 0],
-      scales: {x: {time: false}, y: {distr: c.y.log ? 3 : 1, range: (u, low, high) => yRange(c, low, high)}},
+      scales: {x: {time: false, range: (u, low, high) => zoomed(u, c, low, high)}, y: {distr: c.y.log ? 3 : 1, range: (u, low, high) => yRange(c, low, high)}},
       axes: [
-        {...axis, space: c.small ? 60 : 70, values: plain, ...(c.x.unit === "nines" ? {splits: (u, i, low, high) => Array.from({length: Math.floor(high) + 1}, (_, n) => n)} : {})},
+        {...axis, size: c.small ? 28 : 34, space: c.small ? 60 : 70, values: plain, ...(c.x.unit === "nines" ? {splits: (u, i, low, high) => [0, Math.log10(2), 1, 2, 3, 4, 5, 6, 7, 8].filter(x => x <= high)} : {})},
         {...axis, size: c.small ? 46 : 62, space: c.small ? 24 : 32, values: (u, values) => values.map(v => v == null ? "" : written(c.y.unit, v)),
           ...(c.y.log ? {splits: (u, i, low, high) => logSplits(low, high), filter: (u, splits) => splits} : {})},
       ],
@@ -123,11 +136,11 @@
           label: s.label, stroke: tone(s.tone), width: s.tone === "band" ? 1 : 2, dash: dashes[s.dash || 0], spanGaps: !!s.spans,
           value: (u, y) => written(c.y.unit, y),
           points: s.dots ? {show: true, size: 5, fill: tone(s.tone), width: 0} : {show: (u, i) => u.data[i].filter(v => v != null).length < 3, size: 6},
-          ...(s.dots ? {paths: () => null} : s.steps ? {paths: uPlot.paths.stepped({align: 1, alignGaps: 0})} : {}),
+          ...(s.dots ? {paths: () => null} : {}),
         })),
       ],
       bands: (c.bands || []).map(b => ({series: [b[0] + 1, b[1] + 1], fill: tone("band") + "40"})),
-      legend: {show: !c.small, markers: {width: 3, fill: "transparent", stroke: (u, i) => tone(c.series[i - 1].tone), dash: (u, i) => c.series[i - 1].dash ? c.series[i - 1].dash === 2 ? "dotted" : "dashed" : "solid"}},
+      legend: {show: !c.small, markers: {width: 3, fill: "transparent", stroke: (u, i) => tone(c.series[i - 1].tone), dash: (u, i) => c.series[i - 1].dots ? "dotted" : c.series[i - 1].dash ? c.series[i - 1].dash === 2 ? "dotted" : "dashed" : "solid"}},
       cursor: {points: {size: 7}, drag: {x: true, y: false}, ...(c.time && !c.small ? {sync: {key: "time", scales: ["x", null]}} : {})},
       hooks: {drawAxes: [u => beneath(c, u)], draw: [u => above(c, u)]},
     };
@@ -139,7 +152,7 @@
     box.tabIndex = 0;
     box.setAttribute("role", "group");
     box.setAttribute("aria-label", "Chart: " + c.title + ". Left and right arrow keys read its points; its table follows.");
-    const say = box.querySelector(".say") || box.appendChild(Object.assign(document.createElement("p"), {className: "say"}));
+    const say = box.querySelector(".spoken") || box.appendChild(Object.assign(document.createElement("p"), {className: "spoken"}));
     say.setAttribute("role", "status");
     let at = -1;
     box.onkeydown = e => {
@@ -161,6 +174,7 @@
   }
 
   function drawAll() {
+    const began = performance.now();
     const data = JSON.parse(document.getElementById("data").textContent);
     for (const p of plots) p.u.destroy();
     plots = [];
@@ -171,6 +185,7 @@
       if (box) draw(c, box);
     }
     document.documentElement.dataset.drawn = plots.length;
+    document.documentElement.dataset.ms = Math.round(performance.now() - began);
   }
 
   drawAll();

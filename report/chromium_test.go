@@ -1,0 +1,97 @@
+package report_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// browser finds Chromium, or skips.
+func browser(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Skip("no chromium, chromium-browser or google-chrome in PATH: that the page draws its charts was not tested (apt-get install chromium)")
+	return ""
+}
+
+// loaded opens a page and returns what became of it, and what the console says.
+func loaded(t *testing.T, chromium, address string) (dom, console string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--user-data-dir="+t.TempDir(), "--enable-logging=stderr", "--virtual-time-budget=2000",
+		"--dump-dom", address)
+	var out, trouble bytes.Buffer
+	c.Stdout, c.Stderr = &out, &trouble
+	c.WaitDelay = 5 * time.Second
+	if err := c.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s", chromium, err, trouble.String())
+	}
+	for line := range strings.Lines(trouble.String()) {
+		if strings.Contains(line, "CONSOLE") {
+			console += line
+		}
+	}
+	return out.String(), console
+}
+
+var drawnPlots = regexp.MustCompile(`data-chart="([^"]*)"[^>]*data-points="(\d+)"`)
+
+// The page draws each of its charts in a browser, with data in it, and the console stays empty.
+func TestChromium(t *testing.T) {
+	chromium := browser(t)
+	hostile := cases["hostile"]
+	hostile.names[0] = "</script><script>alert(1)</script>"
+	for name, story := range map[string]told{"promote": cases["promote"], "hostile": hostile, "empty": cases["empty"]} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			html := page(t, story.analysis(t))
+			file := filepath.Join(t.TempDir(), "report.html")
+			if err := os.WriteFile(file, []byte(html), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			dom, console := loaded(t, chromium, "file://"+file)
+			if console != "" {
+				t.Errorf("the console says: %s", console)
+			}
+			wanted := strings.Count(scripts.ReplaceAllString(html, ""), `data-chart="`)
+			if got := regexp.MustCompile(`data-drawn="(\d+)"`).FindStringSubmatch(dom); got == nil || got[1] != strconv.Itoa(wanted) {
+				t.Errorf("drawn: %v, want %d charts", got, wanted)
+			}
+			plots := drawnPlots.FindAllStringSubmatch(dom, -1)
+			if len(plots) != wanted || strings.Count(dom, "<canvas") != wanted {
+				t.Errorf("%d plots with points and %d canvases, want %d", len(plots), strings.Count(dom, "<canvas"), wanted)
+			}
+			for _, p := range plots {
+				if p[2] == "0" {
+					t.Errorf("chart %s is blank", p[1])
+				}
+			}
+		})
+	}
+}
+
+// Ten minutes of traffic make a page that can be sent by mail.
+func TestHTMLSize(t *testing.T) {
+	a := cases["long"].analysis(t)
+	if n := len(a.Timeline.Moments); n < 300 || n > 512 {
+		t.Errorf("%d moments", n)
+	}
+	if n := len(page(t, a)); n >= 400_000 {
+		t.Errorf("%d bytes, want less than 400,000", n)
+	} else {
+		t.Logf("%d bytes", n)
+	}
+}
