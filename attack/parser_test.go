@@ -133,7 +133,8 @@ func stricter(wire []byte, method string) bool {
 		}
 	}
 	rest, _ := io.ReadAll(br) // maybe trailers
-	return bytes.Contains(bytes.ToLower(wire), []byte("chunked")) && (bytes.Contains(rest, []byte("\n\n")) || len(rest) > 4096)
+	bare := bytes.Count(rest, []byte("\n")) - bytes.Count(rest, []byte("\r\n"))
+	return bytes.Contains(bytes.ToLower(wire), []byte("chunked")) && (bare > 0 || len(rest) > 4096)
 }
 
 var answers = []string{

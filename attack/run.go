@@ -156,6 +156,7 @@ func (r *run) closedLoop() {
 		if r.ctx.Err() != nil {
 			return
 		}
+
 		number, due, ok := r.tally.take()
 		if !ok {
 			return
@@ -171,6 +172,7 @@ type sender struct {
 	run        *run
 	connection *connection
 	last       arm // of the connection's answers so far
+	outcome    outcome
 }
 
 // send carries one hit and counts what became of it. Nothing became of a hit that was cancelled, or that this machine
@@ -186,7 +188,8 @@ func (s *sender) send(number uint64, due, sent time.Duration) Class {
 		return reply.class
 	}
 	request := s.connection.request
-	o := outcome{
+	o := &s.outcome
+	*o = outcome{
 		number: number, target: request.target, due: due, sent: sent, answered: reply.answered,
 		class: r.expect.class(reply), status: reply.status, in: reply.size, out: int64(len(request.wire)),
 	}
@@ -198,9 +201,9 @@ func (s *sender) send(number uint64, due, sent time.Duration) Class {
 	if o.id = request.id; len(o.version) == 0 && s.connection.identified {
 		o.id = s.connection.requestID()
 	}
-	r.tally.answered(&o)
+	r.tally.answered(o)
 	if r.finished != nil {
-		r.finished(&o)
+		r.finished(o)
 	}
 	return o.class
 }

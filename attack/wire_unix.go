@@ -96,7 +96,7 @@ func (w *wire) Read(b []byte) (int, error) {
 // exchange says whether it is done; if not it is called again when there is something to be read.
 func (w *wire) exchange(fd uintptr) bool {
 	if len(w.pending) > 0 {
-		n, err := ignoringEINTR(syscall.Write, fd, w.pending)
+		n, err := ignoringEINTR(writeSome, fd, w.pending)
 		switch {
 		case err == syscall.EAGAIN || err == nil && n < len(w.pending):
 			w.pending = w.pending[max(n, 0):]
@@ -111,7 +111,7 @@ func (w *wire) exchange(fd uintptr) bool {
 			}
 		}
 	}
-	w.n, w.err = ignoringEINTR(syscall.Read, fd, w.buf)
+	w.n, w.err = ignoringEINTR(readSome, fd, w.buf)
 	if w.err == syscall.EAGAIN {
 		return false
 	}
@@ -121,9 +121,9 @@ func (w *wire) exchange(fd uintptr) bool {
 	return true
 }
 
-func ignoringEINTR(call func(int, []byte) (int, error), fd uintptr, b []byte) (int, error) {
+func ignoringEINTR(call func(uintptr, []byte) (int, error), fd uintptr, b []byte) (int, error) {
 	for {
-		if n, err := call(int(fd), b); err != syscall.EINTR {
+		if n, err := call(fd, b); err != syscall.EINTR {
 			return n, err
 		}
 	}
