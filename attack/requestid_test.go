@@ -184,7 +184,7 @@ func counted(hits []heard, named func(heard) bool) (a Answers) {
 		if named(h) {
 			h.version = []byte(h.who)
 		}
-		tally.count(&a, &h.outcome, &kept)
+		tally.count(&a, nil, &h.outcome, &kept)
 	}
 	return a
 }

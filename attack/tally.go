@@ -50,6 +50,7 @@ type outcome struct {
 // under a microsecond.
 type tally struct {
 	phase    string
+	parts    parts
 	keepIDs  bool
 	now      clock
 	patience func() time.Duration
@@ -75,22 +76,30 @@ type tally struct {
 type openWindow struct {
 	due, sent, hits uint64 // due counts in a closed loop only
 	answers         Answers
+	parts           []Answers // by target
+	dues            []uint64  // by target, in a closed loop only
 	ids             int
 	wake, blocked   Histogram
 }
 
 // carried is what belongs to no open window and goes into the one sealed next.
 type carried struct {
-	late          map[int64]*Answers
+	late          map[int64]*lateAnswers
 	lateIDs       int
 	turns         Turns
 	wake, blocked Histogram // of hits that were sent after their window was sealed
 	examples      []string
 }
 
+type lateAnswers struct {
+	Answers
+	parts []Answers
+}
+
 func newTally(p Plan, now clock, start time.Duration) *tally {
 	return &tally{
 		phase:    p.Phase,
+		parts:    newParts(p),
 		keepIDs:  p.RequestIDs,
 		now:      now,
 		patience: p.patience,
@@ -122,8 +131,21 @@ func (t *tally) dueIn(index int64) uint64 {
 	if t.due == nil {
 		return t.at(time.Duration(index) * WindowLength).due
 	}
-	from, to := windowEnd(index-1), min(windowEnd(index), t.end)
-	return min(t.due(to), t.limit) - min(t.due(from), t.limit)
+	from, to := t.dueRange(index)
+	return to - from
+}
+
+// dueRange are the numbers of the hits of an open loop due in a window.
+func (t *tally) dueRange(index int64) (from, to uint64) {
+	return min(t.due(windowEnd(index-1)), t.limit), min(t.due(min(windowEnd(index), t.end)), t.limit)
+}
+
+// duesIn is dueIn by target.
+func (t *tally) duesIn(index int64) []uint64 {
+	if t.due == nil {
+		return t.at(time.Duration(index) * WindowLength).dues
+	}
+	return t.parts.due(t.dueRange(index))
 }
 
 // take makes one hit of a closed loop due: now. The clock is read under the lock, so that no hit is due in a window
@@ -141,6 +163,12 @@ func (t *tally) take() (number uint64, due time.Duration, ok bool) {
 	}
 	w := t.at(now)
 	w.due++
+	if len(t.parts.names) > 0 {
+		if w.dues == nil {
+			w.dues = make([]uint64, len(t.parts.names))
+		}
+		w.dues[t.parts.of[t.parts.order.of(number)]]++
+	}
 	w.sent++
 	w.wake.Add(0)
 	return number, now, true
@@ -187,15 +215,16 @@ func (t *tally) answered(o *outcome) {
 	if w == nil {
 		index := int64(o.due / WindowLength)
 		if t.carried.late == nil {
-			t.carried.late = make(map[int64]*Answers)
+			t.carried.late = make(map[int64]*lateAnswers)
 		}
 		if t.carried.late[index] == nil {
-			t.carried.late[index] = new(Answers)
+			t.carried.late[index] = new(lateAnswers)
 		}
-		t.count(t.carried.late[index], o, &t.carried.lateIDs)
+		late := t.carried.late[index]
+		t.count(&late.Answers, &late.parts, o, &t.carried.lateIDs)
 		return
 	}
-	t.count(&w.answers, o, &w.ids)
+	t.count(&w.answers, &w.parts, o, &w.ids)
 	w.hits++
 	if w == t.open[0] && o.answered >= windowEnd(t.first) && w.hits == t.dueIn(t.first) {
 		notify(t.kick)
@@ -204,7 +233,7 @@ func (t *tally) answered(o *outcome) {
 
 // count adds a hit to the tally of who answered, and keeps the id of one that named nobody; kept is how many there are
 // where this one belongs. It allocates for the first hit of each version in a window, and for ids.
-func (t *tally) count(a *Answers, o *outcome, kept *int) {
+func (t *tally) count(a *Answers, parts *[]Answers, o *outcome, kept *int) {
 	if len(o.version) > 0 {
 		arm := a.Arms[string(o.version)]
 		if arm == nil {
@@ -215,18 +244,22 @@ func (t *tally) count(a *Answers, o *outcome, kept *int) {
 		}
 		if arm != nil {
 			arm.add(o)
+			t.parts.count(parts, o, t.versions[string(o.version)], "")
 			return
 		}
 	}
 	cause := firstCause(o.class, o.cause)
 	tallyOf(&a.Unattributed, cause).add(o)
+	t.parts.count(parts, o, "", cause)
 	switch {
 	case !t.keepIDs:
 	case *kept == MaxIDs:
 		a.BeyondIDs++
 	default:
 		*kept++
-		a.IDs = append(a.IDs, o.anonymous(cause))
+		h := o.anonymous(cause)
+		h.Target = t.parts.name(o.target)
+		a.IDs = append(a.IDs, h)
 	}
 }
 
@@ -361,7 +394,7 @@ func (t *tally) sealRest() {
 
 // seal moves the oldest open window, and what is carried, to the reader.
 func (t *tally) seal(due uint64) {
-	w := t.at(time.Duration(t.first) * WindowLength)
+	w, dues := t.at(time.Duration(t.first)*WindowLength), t.duesIn(t.first)
 	t.open[0] = nil
 	t.open = t.open[1:]
 	sealed := Window{
@@ -374,6 +407,7 @@ func (t *tally) seal(due uint64) {
 		Hits:     w.hits,
 		Pending:  due - w.hits,
 		Answers:  w.answers,
+		Targets:  t.parts.sealed(w.parts, dues),
 		Turns:    t.carried.turns,
 		Wake:     w.wake,
 		Blocked:  w.blocked,
@@ -382,7 +416,7 @@ func (t *tally) seal(due uint64) {
 	sealed.Wake.Merge(t.carried.wake)
 	sealed.Blocked.Merge(t.carried.blocked)
 	for index, answers := range t.carried.late {
-		sealed.Late = append(sealed.Late, Late{Index: index, Answers: *answers})
+		sealed.Late = append(sealed.Late, Late{Index: index, Answers: answers.Answers, Targets: t.parts.sealed(answers.parts, nil)})
 	}
 	slices.SortFunc(sealed.Late, func(a, b Late) int { return cmp.Compare(a.Index, b.Index) })
 	t.carried = carried{}
