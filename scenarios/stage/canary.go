@@ -134,7 +134,8 @@ func (a *act) deployments(ctx context.Context) ([]string, error) {
 
 // Abort takes the canary away: percent to 0 first, then the settings. The
 // stage's own deployment and variables were never the canary's. Deployments
-// that this story made are deleted when no stage uses them. A weighted alias
+// that this story made are deleted when no stage uses them, and so is the
+// canary's, if the journal says that an earlier one made it for a canary. A weighted alias
 // loses its second version at once. With an expected canary any other refuses,
 // with ErrChanged; its percent may be another. Without one, so does a canary
 // that the story under way cannot have left; between stories any canary goes.
@@ -162,6 +163,13 @@ func (c *Client) Abort(ctx context.Context, j *Journal, ref Ref, expect *Measure
 	if err := a.do(ctx, deeds); err != nil {
 		return a.result(err)
 	}
-	a.tidy(ctx)
+	if ref.Weighted() {
+		return a.result(nil)
+	}
+	canarys, left := j.discardable(a.before.State)
+	a.tidy(ctx, canarys...)
+	if left != "" {
+		a.change.Notes = append(a.change.Notes, left)
+	}
 	return a.result(nil)
 }

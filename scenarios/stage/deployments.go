@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -10,40 +11,30 @@ import (
 )
 
 // clean deletes the deployments that this story made and no stage uses. Those
-// of earlier stories stay: they may be what somebody rolls back to.
-func (a *act) clean(ctx context.Context) error {
+// of earlier stories stay, since they may be what somebody rolls back to; but
+// not one that an earlier story made for the canary which is gone by now.
+func (a *act) clean(ctx context.Context, canarys ...string) error {
 	story := a.j.current()
-	if story == nil || !story.made() || a.change.Ref.Weighted() || a.j.about(a.c, a.change.Ref) != nil {
+	if story == nil || !story.made() && len(canarys) == 0 || a.change.Ref.Weighted() || a.j.about(a.c, a.change.Ref) != nil {
 		return nil
 	}
-	api := a.change.Ref.API
-	stages, err := a.c.gateway.GetStages(ctx, &apigateway.GetStagesInput{RestApiId: &api})
-	if err != nil {
-		return condense(err)
-	}
-	used := map[string]bool{story.Before.DeploymentID: true}
-	for _, s := range stages.Item {
-		used[text(s.DeploymentId)] = true
-		if s.CanarySettings != nil {
-			used[text(s.CanarySettings.DeploymentId)] = true
-		}
-	}
-	ours, err := a.c.deploymentsOf(ctx, api, *story)
+	used, err := a.c.usedDeployments(ctx, a.change.Ref.API)
 	if err != nil {
 		return err
 	}
-	for _, id := range ours {
-		if used[id] {
+	unused := canarys
+	if story.made() {
+		ours, err := a.c.deploymentsOf(ctx, a.change.Ref.API, *story)
+		if err != nil {
+			return err
+		}
+		unused = slices.Concat(canarys, ours)
+	}
+	for _, id := range unused {
+		if used[id] || id == story.Before.DeploymentID || slices.Contains(a.change.Deleted, id) {
 			continue
 		}
-		err := a.step(ctx, Step{Request: "DeleteDeployment"}, func(ctx context.Context) (Outcome, error) {
-			_, err := a.c.gateway.DeleteDeployment(ctx, &apigateway.DeleteDeploymentInput{RestApiId: &api, DeploymentId: &id}, finished)
-			if IsNotFound(err) {
-				err = nil // deleted by an attempt whose answer was lost
-			}
-			return Outcome{Deployment: id}, condense(err)
-		})
-		if err != nil {
+		if err := a.deleteDeployment(ctx, id); err != nil {
 			return err
 		}
 		a.change.Deleted = append(a.change.Deleted, id)
@@ -51,16 +42,67 @@ func (a *act) clean(ctx context.Context) error {
 	return nil
 }
 
+// usedDeployments are those of the API's stages and of their canaries.
+func (c *Client) usedDeployments(ctx context.Context, api string) (map[string]bool, error) {
+	stages, err := c.gateway.GetStages(ctx, &apigateway.GetStagesInput{RestApiId: &api})
+	if err != nil {
+		return nil, condense(err)
+	}
+	used := map[string]bool{}
+	for _, s := range stages.Item {
+		used[text(s.DeploymentId)] = true
+		if s.CanarySettings != nil {
+			used[text(s.CanarySettings.DeploymentId)] = true
+		}
+	}
+	return used, nil
+}
+
+func (a *act) deleteDeployment(ctx context.Context, id string) error {
+	api := a.change.Ref.API
+	return a.step(ctx, Step{Request: "DeleteDeployment"}, func(ctx context.Context) (Outcome, error) {
+		_, err := a.c.gateway.DeleteDeployment(ctx, &apigateway.DeleteDeploymentInput{RestApiId: &api, DeploymentId: &id}, finished)
+		if IsNotFound(err) {
+			err = nil // deleted by an attempt whose answer was lost
+		}
+		return Outcome{Deployment: id}, condense(err)
+	})
+}
+
 // tidy is clean where the stage is what matters: deployments that could not be
 // deleted are a note.
-func (a *act) tidy(ctx context.Context) {
-	if err := a.clean(ctx); err != nil {
+func (a *act) tidy(ctx context.Context, canarys ...string) {
+	if err := a.clean(ctx, canarys...); err != nil {
 		if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrCredentials) {
 			a.change.untidy = err
 			a.j.unsee() // a recovery can still do it
 		}
 		a.change.Notes = append(a.change.Notes, "an unused deployment of coalmine's is left: "+err.Error())
 	}
+}
+
+// discardable is the deployment of a canary that is about to go, if this journal says that it was made for a canary and
+// nothing else; else why it is left, in one sentence, unless there is nothing to leave.
+func (j *Journal) discardable(s State) (canarys []string, left string) {
+	id := s.Canary.DeploymentID
+	var made, served bool
+	for _, story := range j.Stories() {
+		served = served || story.Before.DeploymentID == id
+		for _, step := range story.Steps {
+			made = made || step.Request == "CreateDeployment" && step.Outcome != nil && step.Outcome.Deployment == id
+			served = served || step.Before != nil && step.Before.DeploymentID == id ||
+				step.Verb == verbPromote && step.Judged != nil && step.Judged.Stage != nil && step.Judged.Stage.Canary != nil && step.Judged.Stage.Canary.DeploymentID == id
+		}
+	}
+	switch {
+	case id == s.DeploymentID:
+		return nil, ""
+	case !made:
+		return nil, "deployment " + id + ", which was the canary's, is left: this journal does not say that coalmine made it"
+	case served:
+		return nil, "deployment " + id + ", which was the canary's, is left: it has been the stage's"
+	}
+	return []string{id}, ""
 }
 
 // deploymentsOf finds a story's deployments by their description, which also

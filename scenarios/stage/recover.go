@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 )
 
 // Recover restores the stage that an interrupted story left, as the journal
@@ -26,17 +28,13 @@ func (c *Client) Recover(ctx context.Context, path string) ([]Change, error) {
 	return c.recoverAll(ctx, path, false)
 }
 
-// RecoverAnyway is Recover of one journal, a file, which puts what was before the
-// unfinished story over whatever the stage is now: what somebody else has made of
-// it since is lost.
+// RecoverAnyway is Recover, and puts what was before an unfinished story over
+// whatever the stage is now: what somebody else has made of it since is lost.
 func (c *Client) RecoverAnyway(ctx context.Context, path string) ([]Change, error) {
-	if err := oneJournal(path); err != nil {
-		return nil, fmt.Errorf("recover anyway: %w", err)
-	}
 	return c.recoverAll(ctx, path, true)
 }
 
-// oneJournal refuses a directory, where what is given up or overwritten would not be named.
+// oneJournal refuses a directory, where what is given up would not be named.
 func oneJournal(path string) error {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
@@ -142,6 +140,11 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 		return Change{}, fmt.Errorf("recover %s: %w, by somebody else since %s: %s; coalmine canary recover --dismiss %s leaves the stage as it is and closes the journal; --anyway puts back what was",
 			ref, ErrChanged, story.At.Format(time.RFC3339), joined(now.differ(story.start())), j.path)
 	}
+	if gone, err := c.discarded(ctx, story); err != nil {
+		return Change{}, fmt.Errorf("recover %s: %w", ref, err)
+	} else if gone {
+		to.Canary, as = nil, "else as it was, its canary aborted with its deployment"
+	}
 	change, err := c.restore(ctx, j, ref, to, true)
 	if err != nil {
 		return change, err
@@ -153,6 +156,19 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 		change.Notes = append(change.Notes, "nothing to undo: "+ref.thing()+" is "+as)
 	}
 	return change, j.Done(to.Canary != nil || story.Before.Canary == nil)
+}
+
+// discarded reports whether the story has deleted the deployment of the canary that was there before, as an abort does.
+func (c *Client) discarded(ctx context.Context, story Story) (bool, error) {
+	deleted := slices.ContainsFunc(story.Steps, func(step Step) bool { return step.Request == "DeleteDeployment" })
+	if story.Before.Canary == nil || !deleted {
+		return false, nil
+	}
+	_, err := c.gateway.GetDeployment(ctx, &apigateway.GetDeploymentInput{RestApiId: &story.Ref.API, DeploymentId: &story.Before.Canary.DeploymentID})
+	if IsNotFound(err) {
+		return true, nil
+	}
+	return false, condense(err)
 }
 
 // canaryGone reports whether all that differs from before the story is that the canary which was there then is not.

@@ -2,6 +2,8 @@ package stage_test
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -81,21 +83,16 @@ func TestRecoverWhenTheWeightsAreGone(t *testing.T) {
 	l.journal()
 }
 
-// Both ways out name what they are about: a whole directory is refused.
-func TestWaysOutWantOneJournal(t *testing.T) {
+// What is given up is named: a whole directory is refused.
+func TestDismissWantsOneJournal(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	path, _ := unfinished(l)
-	l.proxy.forget()
-	_, err := l.RecoverAnyway(t.Context(), l.dir)
-	_, err2 := stage.Dismiss(l.dir)
-	for _, err := range []error{err, err2} {
-		if err == nil || !strings.Contains(err.Error(), l.dir+" is a directory: name one journal in it") {
-			t.Errorf("%v", err)
-		}
+	if _, err := stage.Dismiss(l.dir); err == nil || !strings.Contains(err.Error(), l.dir+" is a directory: name one journal in it") {
+		t.Errorf("%v", err)
 	}
-	if _, err := os.Stat(path); err != nil || l.proxy.calls.Load() > 0 {
-		t.Errorf("%v, %d calls", err, l.proxy.calls.Load())
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
 	}
 	if _, err := l.OpenJournal(l.dir, l.ref); !errors.Is(err, stage.ErrUnfinished) {
 		t.Errorf("%v", err)
@@ -162,5 +159,57 @@ func TestEmptyJournalIsALockAllTheSame(t *testing.T) {
 	wait.Wait()
 	if taken.Load() == 0 {
 		t.Error("nobody got it")
+	}
+}
+
+// An abort that was killed after it had deleted its canary's deployment cannot be undone any more: it is finished.
+func TestRecoverAnAbortKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	bare := l.whole()
+	finished := 0
+	for n := int64(0); ; n++ {
+		l.withCanary()
+		before := l.whole()
+		j := l.journal()
+		var calls atomic.Int64
+		l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+			k := calls.Add(1) - 1
+			if k == n/2 && n%2 == 1 {
+				l.proxy.next.ServeHTTP(httptest.NewRecorder(), r)
+			}
+			if k >= n/2 {
+				cut()
+			}
+			return false
+		})
+		err := aborting(t.Context(), l.Client, j, l.ref)
+		l.proxy.with(nil)
+		path := l.crash(j)
+		if _, err := l.Recover(t.Context(), path); err != nil {
+			t.Fatalf("killed at call %d: %v", n, err)
+		}
+		now := l.whole()
+		switch {
+		case now.stage.Canary != nil || now.deployments == before.deployments:
+			l.same(now.stage, before.stage)
+			if now.deployments != before.deployments {
+				t.Errorf("killed at call %d: %d deployments, were %d", n, now.deployments, before.deployments)
+			}
+			l.must(l.Abort(t.Context(), l.journal(), l.ref, nil))
+		default:
+			finished++
+			l.same(now.stage, bare.stage)
+		}
+		l.dir = memory(t)
+		if t.Failed() {
+			t.Fatalf("killed at call %d (%v)", n, err)
+		}
+		if calls.Load() <= n/2 {
+			break
+		}
+	}
+	if finished < 2 {
+		t.Errorf("finished %d times", finished)
 	}
 }

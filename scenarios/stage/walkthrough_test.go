@@ -2,6 +2,7 @@ package stage_test
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -254,4 +255,76 @@ func TestAnnounceIsADryRun(t *testing.T) {
 	if changes := l.proxy.changes(); len(changes) > 0 {
 		t.Errorf("a dry run sent %v", changes)
 	}
+}
+
+// One verb a day, as by hand: the deployment that an earlier story made for the canary goes with the canary, unless it is
+// somebody's, or has been the stage's.
+func TestAbortOfAnotherDaysDeployment(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	ctx := t.Context()
+	day := func(verb func(*stage.Journal) (stage.Change, error)) stage.Change {
+		t.Helper()
+		j := l.journal()
+		ch := l.must(verb(j))
+		if err := errors.Join(j.Done(false), j.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return ch
+	}
+	create := func(j *stage.Journal) (stage.Change, error) { return l.CreateCanary(ctx, j, l.ref, 50, overrides) }
+	deploy := func(j *stage.Journal) (stage.Change, error) { return l.DeployCanary(ctx, j, l.ref, "") }
+	abort := func(j *stage.Journal) (stage.Change, error) { return l.Abort(ctx, j, l.ref, nil) }
+	before := l.deployments()
+	check := func(name string, ch stage.Change, deleted, note string, more int) {
+		t.Helper()
+		if strings.Join(ch.Deleted, " ") != deleted || !strings.Contains(strings.Join(ch.Notes, "; "), note) || note == "" && len(ch.Notes) > 0 {
+			t.Errorf("%s: deleted %v, want %s; notes %q, want %q", name, ch.Deleted, deleted, ch.Notes, note)
+		}
+		if n := l.deployments() - before; n != more {
+			t.Errorf("%s: %d deployments more, want %d", name, n, more)
+		}
+	}
+	day(create)
+	check("the stage's own", day(abort), "", "", 0)
+
+	day(create)
+	made := day(deploy)
+	check("another day's", day(abort), made.Created, "", 0)
+
+	day(create)
+	made = day(deploy)
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/stages") {
+			awsError(w, 403, "AccessDeniedException", "no")
+			return true
+		}
+		return false
+	})
+	check("not to be looked up", day(abort), "", "an unused deployment of coalmine's is left: GetStages", 1)
+	l.proxy.with(nil)
+
+	day(create)
+	made = day(deploy)
+	other := *l
+	other.ref.Stage = "dev"
+	other.patch([3]string{"replace", "/deploymentId", made.Created})
+	check("used by another stage", day(abort), "", "", 2)
+
+	day(create)
+	theirs := l.redeploy()
+	check("theirs", day(abort), "", "deployment "+theirs+", which was the canary's, is left: this journal does not say that coalmine made it", 3)
+
+	// Promoted, and rolled back to: it has been the stage's.
+	day(create)
+	made = day(deploy)
+	judged := l.measured()
+	day(func(j *stage.Journal) (stage.Change, error) { return l.Promote(ctx, j, l.ref, judged, false) })
+	day(func(j *stage.Journal) (stage.Change, error) {
+		to, _ := j.BeforePromote()
+		return l.Rollback(ctx, j, l.ref, to)
+	})
+	day(create)
+	l.patch([3]string{"replace", "/canarySettings/deploymentId", made.Created})
+	check("the stage's once", day(abort), "", "deployment "+made.Created+", which was the canary's, is left: it has been the stage's", 4)
 }
