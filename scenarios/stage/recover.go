@@ -112,14 +112,7 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 	ref := story.Ref
 	now, err := c.position(ctx, ref)
 	if IsNotFound(err) {
-		note := ref.thing() + " is gone: nothing to restore"
-		gone := Change{Verb: "recover", Ref: ref, Notes: []string{note}}
-		if c.Announce != nil {
-			if err := c.Announce(gone); err != nil {
-				return Change{}, err
-			}
-		}
-		return gone, j.Done(false)
+		return c.justEnd(j, ref, ref.thing()+" is gone: nothing to restore")
 	}
 	for _, alias := range story.start().Aliases {
 		if err == nil {
@@ -133,7 +126,7 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 	case anyway || story.mayHaveLeft(now):
 	case story.canaryGone(ref, now):
 		if ref.Weighted() {
-			return Change{Verb: "recover", Ref: ref, Notes: []string{"nothing to undo: the canary is gone, by somebody else's doing, and the alias else as it was"}}, j.Done(false)
+			return c.justEnd(j, ref, "nothing to undo: "+ref.thing()+" is else as it was, its canary gone by somebody else's doing")
 		}
 		to.Canary, as = nil, "else as it was, its canary gone by somebody else's doing"
 	default:
@@ -156,6 +149,17 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 		change.Notes = append(change.Notes, "nothing to undo: "+ref.thing()+" is "+as)
 	}
 	return change, j.Done(to.Canary != nil || story.Before.Canary == nil)
+}
+
+// justEnd ends a story that leaves nothing to do.
+func (c *Client) justEnd(j *Journal, ref Ref, note string) (Change, error) {
+	change := Change{Verb: "recover", Ref: ref, Notes: []string{note}}
+	if c.Announce != nil {
+		if err := c.Announce(change); err != nil {
+			return Change{}, err
+		}
+	}
+	return change, j.Done(false)
 }
 
 // discarded reports whether the story has deleted the deployment of the canary that was there before, as an abort does.

@@ -75,8 +75,17 @@ func TestRecoverWhenTheWeightsAreGone(t *testing.T) {
 	l.must(l.SetPercent(t.Context(), j, l.ref, 50))
 	j.Close()
 	l.point("prod", "1", nil)
+	dry := errors.New("dry run")
+	l.Announce = func(stage.Change) error { return dry }
+	if _, err := l.Recover(t.Context(), j.Path()); !errors.Is(err, dry) {
+		t.Errorf("%v", err)
+	}
+	l.Announce = nil
+	if _, err := l.OpenJournal(l.dir, l.ref); !errors.Is(err, stage.ErrUnfinished) {
+		t.Errorf("after a dry run: %v", err)
+	}
 	changes, err := l.Recover(t.Context(), j.Path())
-	if err != nil || len(changes) != 1 || !strings.Contains(changes[0].String(), "nothing to undo: the canary is gone") {
+	if err != nil || len(changes) != 1 || !strings.Contains(changes[0].String(), "nothing to undo: alias prod of getProducts is else as it was") {
 		t.Errorf("%v %v", changes, err)
 	}
 	l.leads("prod", "version 1")
