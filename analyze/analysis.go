@@ -152,6 +152,7 @@ type Propagation struct {
 	Deployed    *time.Duration `json:"deployed_ns,omitempty"`     // the canary had its deployment
 	FirstCanary *time.Duration `json:"first_canary_ns,omitempty"` // first answer of the canary
 	Armed       *time.Duration `json:"armed_ns,omitempty"`        // the split had settled by then
+	Unsettled   bool           `json:"unsettled,omitempty"`       // until settle the split was seen, and never near its share
 	Judged      *time.Duration `json:"judged_ns,omitempty"`       // nothing before is counted by most checks
 	Excluded    uint64         `json:"excluded"`                  // answers before that
 	Acted       *time.Duration `json:"acted_ns,omitempty"`        // promote or rollback was done

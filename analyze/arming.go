@@ -18,6 +18,7 @@ type arming struct {
 	settle           int64  // window in which waiting ends; unknown while negative
 
 	first, armed, start int64 // windows; -1 while unknown
+	looked              bool  // there were answers enough to see the share
 	recent              []armHits
 	base, canary        uint64 // hits since first
 	warmed              bool
@@ -84,6 +85,7 @@ func (a *arming) steady() bool {
 		sum.canary += w.canary
 	}
 	n := sum.base + sum.canary
+	a.looked = a.looked || n >= a.need
 	return n >= a.need && math.Abs(float64(sum.canary)/float64(n)-a.share) <= a.tolerance
 }
 

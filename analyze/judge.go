@@ -118,6 +118,8 @@ func (j *Judge) Note(e Event) {
 		if e.Detail["error"] == "" {
 			j.action = "promoted and repointed"
 		}
+	case ControlTrouble:
+		j.notes = append(j.notes, sentence("from %s on the stage could not be read: %s", Short(e.At), e.Detail["what"]))
 	case Note:
 		j.notes = append(j.notes, e.Detail["text"])
 	}
@@ -602,6 +604,7 @@ func (j *Judge) propagation() Propagation {
 			return &at
 		}
 		out.Armed = window(d.arming.armed)
+		out.Unsettled = d.arming.armed < 0 && d.arming.looked && d.arming.start >= 0
 		if d.judged.hits > 0 {
 			out.Judged = &d.judged.from
 			out.Excluded = d.skipped.hits

@@ -301,7 +301,7 @@ func seenTwice(byVersion map[string][]Probed) bool {
 
 // indistinct says why versions cannot be told apart, shows an answer, and how a handler could name its version.
 func indistinct(why string, shown Probed) error {
-	return errors.New("tell versions apart: " + why + ". One answer:\n\n" + indent(shown.Redacted()) +
+	return errors.New("tell versions apart: " + why + "\n\nOne answer:\n\n" + indent(shown.Redacted()) +
 		"\nA handler that names its version (here in Python; elsewhere it is in AWS_LAMBDA_FUNCTION_VERSION):\n\n" + indent(
 		"response = handle(event, context)  # as before\n"+
 			`response.setdefault("headers", {})["X-Lambda-Version"] = context.function_version`+"\n"+

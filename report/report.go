@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ func Line(a analyze.Analysis) string {
 	case culprit != nil:
 		line += ", undecided " + short(*culprit)
 	}
-	line += spent(a)
+	line += spent(a) + left(a)
 	if a.Action != "none" {
 		line += ", " + a.Action
 		if a.After != analyze.Undecided {
@@ -107,6 +108,24 @@ func Line(a analyze.Analysis) string {
 		}
 	}
 	return visible(line + ended(a))
+}
+
+// left is the canary's percentage, where the run has set it and not promoted or removed the canary since.
+func left(a analyze.Analysis) string {
+	text := ""
+	for _, e := range a.Events {
+		failed := e.Detail["error"] != ""
+		switch percent := e.Detail["percent"]; {
+		case failed:
+		case e.Name == analyze.PromoteEnd, e.Name == analyze.RollbackEnd:
+			text = ""
+		case e.Name == analyze.PercentSet && percent == strconv.FormatFloat(a.Header.Target.Percent, 'f', -1, 64):
+			text = ", the canary back at " + percent + " %"
+		case e.Name == analyze.PercentSet:
+			text = ", the canary at " + percent + " %"
+		}
+	}
+	return text
 }
 
 // verified is the line of a run that asks who answers.

@@ -266,7 +266,7 @@ func propagation(t analyze.Propagation) string {
 		}
 	}
 	var text string
-	if t.Armed == nil && t.Judged != nil {
+	if t.Unsettled {
 		text = "The split did not come near its configured share: judging began at the end of settle. "
 	}
 	if len(parts) > 0 {

@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -74,7 +73,7 @@ func (s *Story) Tell(ctx context.Context) (analyze.Analysis, error) {
 		end.Reason = "budget"
 	}
 	analysis, lost := s.Recorder.Finish(end)
-	return analysis, errors.Join(err, lost)
+	return analysis, also(err, lost)
 }
 
 func (s *Story) tell(ctx context.Context) error {
@@ -152,7 +151,7 @@ func (s *Story) load(ctx context.Context, plan attack.Plan, detail map[string]st
 	if ctx.Err() != nil {
 		err = nil // an interrupt is no error of its own
 	}
-	err = errors.Join(err, s.breaker(ctx))
+	err = also(err, s.breaker(ctx))
 	if err == nil { // a change since the last look may be what the verdict comes from
 		s.look(ctx)
 	}

@@ -61,6 +61,11 @@ func (e exit) Error() string {
 
 func (e exit) Unwrap() error { return e.err }
 
+// told is an error that the run's last line has said already.
+type told struct{ error }
+
+func (t told) Unwrap() error { return t.error }
+
 // usage marks what repeating the command unchanged cannot help.
 func usage(err error) error {
 	if err == nil {

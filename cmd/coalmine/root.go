@@ -43,8 +43,10 @@ loopback: "coalmine run" shows the whole story.
 		err = usage(errors.New(strings.SplitN(err.Error(), "\n", 2)[0] + ` (see "coalmine --help")`))
 	}
 	var silent exit
-	if err != nil && !(errors.As(err, &silent) && silent.err == nil) {
-		fmt.Fprintln(w.stderr, "coalmine: "+oneLine(err.Error()))
+	if err != nil && !(errors.As(err, &silent) && silent.err == nil) && !errors.As(err, new(told)) {
+		said, example := oneLine(err)
+		fmt.Fprint(w.stderr, example)
+		fmt.Fprintln(w.stderr, "coalmine: "+said)
 	}
 	return code(ctx, err)
 }
@@ -59,12 +61,12 @@ func strictArgs(c *cobra.Command) {
 	}
 }
 
-// oneLine joins what several errors say; what follows an empty line is an example, and stays as it is.
-func oneLine(message string) string {
-	said, example, found := strings.Cut(message, "\n\n")
-	said = strings.ReplaceAll(said, "\n", "; ")
+// oneLine joins what several errors say; what follows an empty line is an example, which goes before it: the last line
+// is one, and says what is wrong.
+func oneLine(err error) (said, example string) {
+	said, example, found := strings.Cut(err.Error(), "\n\n")
 	if found {
-		return said + "\n\n" + example
+		example = strings.TrimRight(example, "\n") + "\n\n"
 	}
-	return said
+	return strings.ReplaceAll(said, "\n", "; "), example
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -207,27 +208,36 @@ func (w world) tell(ctx context.Context, ready *scenarios.Prepared, o *output, e
 	recorder.Watch = shown.watch
 	ready.Story.Recorder = recorder
 	ready.Story.Say = shown.say
-	analysis, told := ready.Story.Tell(ctx)
+	analysis, failed := ready.Story.Tell(ctx)
 	shown.end()
-	lost := o.close(w, analysis)
-	line := report.Line(analysis)
-	if told != nil { // a pipeline that looks for a verdict must not take it from a run that could not act on it
-		line = strings.Replace(line, "coalmine: ", "coalmine: failed after ", 1)
+	failed = errors.Join(failed, o.close(w, analysis))
+	if verdict := analysis.Conclusion.Verdict; failed == nil && ctx.Err() == nil && !expected.Allows(verdict) {
+		fmt.Fprintf(w.stderr, "warning: the scenario promises another verdict than %s\n", verdict)
 	}
-	fmt.Fprintln(w.stderr, line)
+	fmt.Fprintln(w.stderr, lastLine(analysis, failed))
 	switch {
-	case told != nil:
-		return analysis, exit{exitBroken, told}
-	case lost != nil:
-		return analysis, exit{exitBroken, lost}
+	case failed != nil:
+		return analysis, exit{exitBroken, told{failed}}
 	case ctx.Err() != nil:
 		return analysis, exit{code: exitInterrupted}
-	}
-	if verdict := analysis.Conclusion.Verdict; !expected.Allows(verdict) {
-		fmt.Fprintf(w.stderr, "warning: the scenario promises another verdict than %s\n", verdict)
 	}
 	if code := verdictCode(analysis); code != exitPromote {
 		return analysis, exit{code: code}
 	}
 	return analysis, nil
+}
+
+// lastLine is the run's, with the error that it ended in: a pipeline that looks for a verdict must not take it from a run
+// that could not act on it.
+func lastLine(a analyze.Analysis, failed error) string {
+	if failed == nil {
+		return report.Line(a)
+	}
+	said, _ := oneLine(failed)
+	interrupted := a.End.Reason == "interrupted"
+	a.End = analyze.End{Reason: "error", Error: said}
+	if interrupted {
+		a.End.Error += ", interrupted"
+	}
+	return strings.Replace(report.Line(a), "coalmine: ", "coalmine: failed after ", 1)
 }
