@@ -70,15 +70,20 @@ func (a *act) deleteDeployment(ctx context.Context, id string) error {
 }
 
 // tidy is clean where the stage is what matters: deployments that could not be
-// deleted are a note.
+// deleted are a note. Where a recovery can still do it, the story stays open.
 func (a *act) tidy(ctx context.Context, canarys ...string) {
-	if err := a.clean(ctx, canarys...); err != nil {
-		if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrCredentials) {
-			a.change.untidy = err
-			a.j.unsee() // a recovery can still do it
-		}
-		a.change.Notes = append(a.change.Notes, "an unused deployment of coalmine's is left: "+err.Error())
+	err := a.clean(ctx, canarys...)
+	if err == nil {
+		a.j.keepOpen(false)
+		return
 	}
+	note := "an unused deployment of coalmine's is left: " + err.Error()
+	if ctx.Err() != nil || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrCredentials) || throttled(err) {
+		a.change.untidy = err
+		a.j.keepOpen(true)
+		note += "; coalmine canary recover " + a.j.path + " deletes it"
+	}
+	a.change.Notes = append(a.change.Notes, note)
 }
 
 // discardable is the deployment of a canary that is about to go, if this journal says that it was made for a canary and

@@ -35,6 +35,7 @@ type Journal struct {
 	stories []Story
 	open    bool // the last story is begun and not ended
 	asWas   bool // the stage was read since the last step, and is as before the story
+	untidy  bool // something of the story's is left that only its recovery deletes
 }
 
 // control says which control plane a journal is about.
@@ -212,11 +213,12 @@ func (j *Journal) sincePromote() []Step {
 
 // Done ends the story: the stage is where it was meant to be, and restored
 // says whether that is where it was before. Without a change there is no story
-// and nothing is written.
+// and nothing is written; nor is anything while a deployment is left that Recover
+// can still delete, as a note of the change says.
 func (j *Journal) Done(restored bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.open {
+	if !j.open || j.untidy {
 		return nil
 	}
 	if err := j.write(record{End: &End{At: now(), Restored: restored}}); err != nil {
@@ -237,7 +239,7 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	var err error
-	if j.open && j.asWas {
+	if j.open && j.asWas && !j.untidy {
 		err = j.write(record{End: &End{At: now(), Restored: true}})
 		j.open = false
 	}
@@ -267,11 +269,14 @@ func (j *Journal) saw(p position) {
 	j.asWas = j.open && len(p.differ(j.last().start())) == 0
 }
 
-// unsee leaves the story unfinished, whatever was read.
-func (j *Journal) unsee() {
+// keepOpen leaves the story under way unfinished, whatever was read, and whoever calls it done; or no longer.
+func (j *Journal) keepOpen(untidy bool) {
+	if j == nil {
+		return
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.asWas = false
+	j.untidy = untidy && j.open
 }
 
 // current is the story under way, nil between stories.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
 // Measured is what a verdict is about. It is read again right before acting, and any difference refuses.
@@ -15,6 +17,14 @@ type Measured struct {
 	Stage    *State  `json:"stage,omitempty"`   // nil: a weighted alias
 	Arms     []Arm   `json:"arms,omitempty"`    // the baseline's, then the canary's; none where Ref names no path
 	Aliases  []Alias `json:"aliases,omitempty"` // behind both arms, as far as there are
+	Codes    []Code  `json:"codes,omitempty"`   // of arms that are $LATEST
+}
+
+// Code is what $LATEST of a function was, which changes under the same name.
+type Code struct {
+	Function string `json:"function"`
+	SHA256   string `json:"sha256"`
+	Revision string `json:"revision"` // AWS's RevisionId: another one after each edit of code or settings
 }
 
 // Arm is one side of the split: what answers there.
@@ -34,6 +44,60 @@ func (c *Client) Measure(ctx context.Context, ref Ref) (Measured, error) {
 }
 
 func (c *Client) measure(ctx context.Context, ref Ref) (Measured, error) {
+	m, err := c.measureArms(ctx, ref)
+	if err != nil {
+		return m, err
+	}
+	for _, arm := range m.Arms {
+		if arm.Version != "$LATEST" || slices.ContainsFunc(m.Codes, func(was Code) bool { return was.Function == arm.Function }) {
+			continue
+		}
+		code, err := c.code(ctx, arm.Function)
+		if err != nil {
+			return m, err
+		}
+		m.Codes = append(m.Codes, code)
+	}
+	return m, nil
+}
+
+func (c *Client) code(ctx context.Context, function string) (Code, error) {
+	out, err := c.lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &function})
+	if err != nil {
+		return Code{}, fmt.Errorf("$LATEST of %s: %w", function, condense(err))
+	}
+	return Code{Function: function, SHA256: text(out.CodeSha256), Revision: text(out.RevisionId)}, nil
+}
+
+// codes reads these again.
+func (c *Client) codes(ctx context.Context, was []Code) (now []Code, err error) {
+	for _, code := range was {
+		if code, err = c.code(ctx, code.Function); err != nil {
+			return nil, err
+		}
+		now = append(now, code)
+	}
+	return now, nil
+}
+
+// codesDiffer lists how what $LATEST is differs from what it was.
+func codesDiffer(now, was []Code) []string {
+	var changes []string
+	for _, was := range was {
+		i := slices.IndexFunc(now, func(c Code) bool { return c.Function == was.Function })
+		switch what := "$LATEST of " + was.Function + ": "; {
+		case i < 0:
+			changes = append(changes, what+"not behind either arm")
+		case now[i].SHA256 != was.SHA256:
+			changes = append(changes, what+"other code")
+		case now[i].Revision != was.Revision:
+			changes = append(changes, what+"edited meanwhile, with the same code")
+		}
+	}
+	return changes
+}
+
+func (c *Client) measureArms(ctx context.Context, ref Ref) (Measured, error) {
 	m := Measured{Account: c.account, Region: c.region, Endpoint: c.endpoint, Ref: ref}
 	switch {
 	case ref.Weighted():
@@ -105,7 +169,9 @@ func (c *Client) again(ctx context.Context, m Measured, stage *State) (Measured,
 		}
 		now.Aliases = append(now.Aliases, alias)
 	}
-	return now, nil
+	codes, err := c.codes(ctx, m.Codes)
+	now.Codes = codes
+	return now, err
 }
 
 // Differs lists, for a person, how what is there differs from what was measured; nil when it does not.
@@ -137,7 +203,7 @@ func (m Measured) Differs(from Measured) []string {
 		}
 		changes = append(changes, m.Aliases[i].Differs(was)...)
 	}
-	return changes
+	return append(changes, codesDiffer(m.Codes, from.Codes)...)
 }
 
 func (m Measured) splitter() string {

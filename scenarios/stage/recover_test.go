@@ -1,6 +1,7 @@
 package stage_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -220,5 +221,49 @@ func TestRecoverAnAbortKilledAnywhere(t *testing.T) {
 	}
 	if finished < 2 {
 		t.Errorf("finished %d times", finished)
+	}
+}
+
+// An abort whose tidying up was cut short is no finished story: the journal stays open though its caller takes it for
+// restored, and recover deletes what was left.
+func TestUntidyStoryStaysOpen(t *testing.T) {
+	t.Parallel()
+	for name, trouble := range map[string]func(l *lab, w http.ResponseWriter, cancel context.CancelFunc){
+		"network": func(_ *lab, _ http.ResponseWriter, _ context.CancelFunc) { cut() },
+		"expired": func(_ *lab, w http.ResponseWriter, _ context.CancelFunc) { awsError(w, 403, "ExpiredToken", "expired") },
+		"throttle": func(_ *lab, w http.ResponseWriter, _ context.CancelFunc) {
+			awsError(w, 429, "TooManyRequestsException", "no")
+		},
+		"deadline": func(_ *lab, _ http.ResponseWriter, cancel context.CancelFunc) { cancel(); cut() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			before := l.whole()
+			j := l.journal()
+			l.must(l.CreateCanary(t.Context(), j, l.ref, 50, overrides))
+			l.must(l.DeployCanary(t.Context(), j, l.ref, ""))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+				if !strings.HasSuffix(r.URL.Path, "/stages") {
+					return false
+				}
+				trouble(l, w, cancel)
+				return true
+			})
+			ch := l.must(l.Abort(ctx, j, l.ref, nil))
+			l.proxy.with(nil)
+			if notes := strings.Join(ch.Notes, "; "); !strings.Contains(notes, "an unused deployment of coalmine's is left: ") || !strings.HasSuffix(notes, "; coalmine canary recover "+j.Path()+" deletes it") {
+				t.Errorf("notes %q", ch.Notes)
+			}
+			if err := errors.Join(j.Done(true), j.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.OpenJournal(l.dir, l.ref); !errors.Is(err, stage.ErrUnfinished) {
+				t.Errorf("%v", err)
+			}
+			l.asBefore(before, name)
+		})
 	}
 }

@@ -98,6 +98,11 @@ func (c *Client) asPromoted(ctx context.Context, before *position, judged Measur
 			diff = append(diff, is.Differs(was)...)
 		}
 	}
+	codes, err := c.codes(ctx, judged.Codes)
+	if err != nil {
+		return err
+	}
+	diff = append(diff, codesDiffer(codes, judged.Codes)...)
 	promoted := judged.Stage.with(promotion...)
 	now := before.State.clone()
 	if now.Canary != nil && now.Canary.Percent == 0 {
