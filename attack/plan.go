@@ -55,6 +55,7 @@ type Plan struct {
 
 	Sign      Signer       // nil: requests are not signed
 	Live      *Live        // nil: no header changes under way
+	Hits      *HitLog      // told of every hit; nil: none is kept. Its owner closes it after the last run
 	CacheBust CacheBust    // zero: hits are alike
 	Trouble   func(string) // told, from a goroutine of its own, that requests could not be renewed; may be nil
 

@@ -92,6 +92,9 @@ func start(ctx context.Context, p Plan) *run {
 	begin := max(0, (now()+WindowLength-1)/WindowLength*WindowLength)
 	r := &run{plan: p, client: client, expect: p.Expect.parse(), now: now, begin: begin, tally: newTally(p, now, begin)}
 	r.ctx, r.cancel = context.WithCancel(ctx)
+	if p.Hits != nil {
+		r.finished = p.Hits.hear(p, time.Now().Add(-now()))
+	}
 	if p.Duration > 0 {
 		r.tally.end = begin + p.Duration
 	}
