@@ -98,9 +98,9 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 func (g Gate) names(t analyze.Target, live stage.Target) analyze.Target {
 	t.Method, t.URL = g.Plan.Target.Method, Bare(orElse(g.Plan.Target.URL, live.InvokeURL))
 	t.Baseline, t.Canary = orElse(g.Baseline, live.BaselineVersion), orElse(g.Canary, live.CanaryVersion)
-	t.API, t.Stage, t.Percent = g.Ref.API, g.Ref.Stage, live.Share*100
+	t.API, t.Stage, t.Percent = g.Ref.API, g.Ref.Stage, points(live.Share)
 	if canary := live.State.Canary; canary != nil {
-		t.Percent = canary.Percent // as it was set: a share of 0.29 times 100 is not 29
+		t.Percent = canary.Percent
 	}
 	t.Covers = covered(live, g.Ref)
 	return t

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -148,6 +149,9 @@ func but(m stage.Measured) stage.Measured {
 	return m
 }
 
+// points are a share's percentage, as it was set: 0.29 times 100 is not 29.
+func points(share float64) float64 { return math.Round(share*1e8) / 1e6 }
+
 // percentOf is what the canary gets, 0 where there is none.
 func percentOf(m stage.Measured) float64 {
 	if m.Stage != nil && m.Stage.Canary != nil {
@@ -155,7 +159,7 @@ func percentOf(m stage.Measured) float64 {
 	}
 	if m.Ref.Weighted() && len(m.Aliases) > 0 {
 		for _, share := range m.Aliases[0].Weights {
-			return share * 100
+			return points(share)
 		}
 	}
 	return 0

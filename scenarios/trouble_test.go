@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
 	"coalmine/analyze"
 	"coalmine/attack"
 	"coalmine/scenarios/emulator"
@@ -50,7 +53,7 @@ func (r *rig) changed() *Prepared {
 	p := r.run(toBake)
 	p.Story.Before, p.Story.Plan.Rate = nil, attack.RateOf(300)
 	p.Story.Bake, p.Header.Plan.Bake = time.Minute, time.Minute
-	p.Header.Policy.Settle = analyze.Duration(10 * time.Second) // the machine may be busy
+	p.Header.Policy.Settle = analyze.Duration(3 * time.Second) // the machine may be busy
 	return p
 }
 
@@ -201,7 +204,7 @@ func TestLeft(t *testing.T) {
 				p = r.changed()
 			} else {
 				p = r.gate(func(g *Gate) { g.Act.Promote, g.Bake = Promote, time.Minute })
-				p.Header.Policy.Settle = analyze.Duration(10 * time.Second) // the machine may be busy
+				p.Header.Policy.Settle = analyze.Duration(3 * time.Second) // the machine may be busy
 			}
 			_, err := r.tell(ctx, p)
 			path := p.Story.Control.Journal.Path()
@@ -318,7 +321,7 @@ func TestPercentageOfAnother(t *testing.T) {
 				theirs = r.state()
 			})
 			p := r.gate(func(g *Gate) { g.Act.Promote, g.Bake = Promote, time.Minute })
-			p.Header.Policy.Settle = analyze.Duration(10 * time.Second) // the machine may be busy
+			p.Header.Policy.Settle = analyze.Duration(3 * time.Second) // the machine may be busy
 			a, err := r.tell(t.Context(), p)
 			r.must(err)
 			check(t, "verdict", a.Conclusion.Verdict.String(), "INCONCLUSIVE")
@@ -329,6 +332,78 @@ func TestPercentageOfAnother(t *testing.T) {
 			if _, open := p.Story.Control.Journal.Before(); open {
 				t.Error("the journal is left unfinished")
 			}
+		})
+	}
+}
+
+// A breaker that may not stop the canary's traffic has not stopped it: the bake's percentage is taken back then.
+func TestBreakerRefused(t *testing.T) {
+	r := newRig(t, emulator.Faults{Seed: 1})
+	before := r.canary()
+	r.through(func(w http.ResponseWriter, req *http.Request, body string) bool {
+		if req.Method != http.MethodPatch || !strings.Contains(body, `"0.0"`) {
+			return false
+		}
+		refuse(w, 403, "AccessDeniedException", "not authorized")
+		return true
+	})
+	p := r.gate(func(g *Gate) {
+		g.Act, g.Bake = Act{Promote, Rollback, Hold}, time.Minute
+		g.Policy.Breaker = analyze.BreakerPolicy{Throttled: 0.05, Errors: 1, MinHits: 10, Over: analyze.Duration(time.Second)}
+		g.Policy.Validity.Throttled = 1 // the breaker alone speaks
+		g.Policy.Errors = analyze.ErrorPolicy{Max: 0.9, Margin: 59}
+		g.Policy.Settle = analyze.Duration(2 * time.Second)
+	})
+	r.once(analyze.Bake, 100, func() {
+		r.must(r.server.SetFaults(emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Throttle: 20}}))
+	})
+	a, err := r.tell(t.Context(), p)
+	if err == nil || !strings.Contains(err.Error(), "set the canary to 0 %") {
+		t.Errorf("%v, want what was refused", err)
+	}
+	check(t, "acts", acts(a), []string{"percent.set 100", "breaker", "percent.set 0", "percent.set 50"})
+	check(t, "the canary", r.state().Differs(before), nil)
+}
+
+// A percentage that binary fractions cannot hold is set back to what it was, and not to its neighbour.
+func TestPercentageIsExact(t *testing.T) {
+	t.Parallel()
+	for _, weighted := range []bool{false, true} {
+		t.Run(map[bool]string{false: "stage", true: "alias"}[weighted], func(t *testing.T) {
+			r := newRig(t, emulator.Faults{Seed: 1})
+			url, was := r.client.InvokeURL(r.ref), func() any { return r.state() }
+			if weighted {
+				function, alias, version := "getProducts", "prod", "1"
+				_, err := r.client.Lambda().UpdateAlias(t.Context(), &lambda.UpdateAliasInput{FunctionName: &function, Name: &alias, FunctionVersion: &version,
+					RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: map[string]float64{"2": 0.29}}})
+				r.must(err)
+				r.ref = stage.Ref{Function: function, Alias: alias, Method: "GET"}
+				was = func() any {
+					now, err := r.client.ReadAlias(context.Background(), function, alias)
+					r.must(err)
+					return now.Weights
+				}
+			} else {
+				r.canary()
+				other := r.connect()
+				j := r.journal(other)
+				_, err := other.SetPercent(t.Context(), j, r.ref, 29)
+				r.must(err)
+				r.must(j.Done(false))
+			}
+			before := was()
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			r.once(analyze.Bake, 50, interrupt)
+			p := r.gate(func(g *Gate) {
+				g.Plan.Target.URL, g.Act.Promote, g.Bake = url, Promote, time.Minute
+				g.Policy.Settle = analyze.Duration(2 * time.Second)
+			})
+			a, err := r.tell(ctx, p)
+			r.must(err)
+			check(t, "percent", p.Header.Target.Percent, 29)
+			check(t, "acts", acts(a), []string{"percent.set 100", "percent.set 29"})
+			check(t, "afterwards", was(), before)
 		})
 	}
 }
