@@ -437,7 +437,8 @@ func (j *Judge) Analysis() Analysis {
 		a.Notes = append(a.Notes, sentence("%s came out of order and were left out", plural(j.leftOut, "window", "windows")))
 	}
 	if j.header.Policy != nil {
-		a.Header.Policy = &j.policy
+		policy := j.policy // what is handed out stays as it is, whatever the judge learns
+		a.Header.Policy = &policy
 	}
 	if j.during != nil {
 		a.Checks = j.during.report()
@@ -594,7 +595,8 @@ func (j *Judge) propagation() Propagation {
 	}
 	if d := j.during; d != nil {
 		if t := d.all.Arms[j.header.Target.Canary]; t != nil {
-			out.FirstCanary = &t.First
+			first := t.First
+			out.FirstCanary = &first
 		}
 		window := func(index int64) *time.Duration {
 			if index < 0 {
@@ -606,14 +608,16 @@ func (j *Judge) propagation() Propagation {
 		out.Armed = window(d.arming.armed)
 		out.Unsettled = d.arming.armed < 0 && d.arming.looked && d.arming.start >= 0
 		if d.judged.hits > 0 {
-			out.Judged = &d.judged.from
+			from := d.judged.from
+			out.Judged = &from
 			out.Excluded = d.skipped.hits
 		}
 	}
 	out.Acted = j.acted
 	if p := j.now(); p != nil && p.clean != nil && p.clean.absent != "" {
 		if t := p.Arms[p.clean.absent]; t != nil {
-			out.Straggler = &t.Last
+			last := t.Last
+			out.Straggler = &last
 		}
 	}
 	return out

@@ -3,6 +3,9 @@ package report_test
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +14,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"coalmine/analyze"
+	"coalmine/report"
 )
 
 // browser finds Chromium, or skips.
@@ -80,6 +86,49 @@ func TestChromium(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The live page becomes what the events say, and is at the end what the report is.
+func TestChromiumLive(t *testing.T) {
+	chromium := browser(t)
+	t.Parallel()
+	states := []analyze.Analysis{{}, cases["crashed"].analysis(t), cases["inconclusive"].analysis(t), cases["promote"].analysis(t)}
+	states[0].Header = states[1].Header
+	states[1].End.Reason, states[2].End.Reason = "", ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/events" {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			if err := report.LivePage(w, states[0]); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		for _, a := range states[1:] {
+			update, err := report.LiveUpdate(a)
+			if err != nil {
+				t.Error(err)
+			}
+			fmt.Fprintf(w, "data: %s\n\n", update)
+		}
+	}))
+	defer server.Close()
+	dom, console := loaded(t, chromium, server.URL)
+	if console != "" {
+		t.Errorf("the console says: %s", console)
+	}
+	_, body, _ := strings.Cut(scripts.ReplaceAllString(page(t, states[3]), ""), `<main id="main">`)
+	if !strings.Contains(dom, "The run has ended.") || !strings.Contains(dom, "<title>PROMOTE") {
+		t.Error("the page does not say that the run has ended")
+	}
+	if got, want := len(drawnPlots.FindAllString(dom, -1)), strings.Count(body, "data-chart="); got != want || want == 0 {
+		t.Errorf("%d charts drawn, want %d", got, want)
+	}
+	for _, sentence := range regexp.MustCompile(`<tr class="say"><td colspan="7">[^<]*`).FindAllString(body, -1) {
+		if !strings.Contains(dom, strings.NewReplacer("&#43;", "+", "&#39;", "'").Replace(sentence)) {
+			t.Errorf("not on the page: %s", sentence)
+		}
 	}
 }
 

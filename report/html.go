@@ -85,11 +85,36 @@ type drawn struct {
 
 // HTML writes one page that needs nothing else: no network, no other file.
 func HTML(w io.Writer, a analyze.Analysis) error {
-	body, data, err := htmlParts(a)
+	body, data, err := htmlParts(newSheet(a))
 	if err != nil {
 		return err
 	}
 	return writeDocument(w, document{Title: htmlTitle(a), Body: body, Data: data})
+}
+
+// LivePage is HTML for a run that goes on: the page takes what LiveUpdate writes from the events beside it.
+func LivePage(w io.Writer, a analyze.Analysis) error {
+	s := liveSheet(a)
+	body, data, err := htmlParts(s)
+	if err != nil {
+		return err
+	}
+	return writeDocument(w, document{Title: s.Word + " " + s.About, Live: true, Body: body, Data: data})
+}
+
+// LiveUpdate is what has become of the page, as one line of JSON.
+func LiveUpdate(a analyze.Analysis) ([]byte, error) {
+	s := liveSheet(a)
+	body, data, err := htmlParts(s)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(struct {
+		Title string          `json:"title"`
+		Body  string          `json:"body"`
+		Data  json.RawMessage `json:"data"`
+		Ended bool            `json:"ended"`
+	}{s.Word + " " + s.About, string(body), json.RawMessage(data), a.End.Reason != ""})
 }
 
 func writeDocument(w io.Writer, d document) (err error) {
@@ -109,8 +134,7 @@ var pages = template.Must(template.New("page").Funcs(template.FuncMap{
 }).Parse(pageHTML))
 
 // htmlParts are the page's body and the data of its charts.
-func htmlParts(a analyze.Analysis) (template.HTML, template.JS, error) {
-	p := newSheet(a)
+func htmlParts(p sheet) (template.HTML, template.JS, error) {
 	var body bytes.Buffer
 	if err := pages.ExecuteTemplate(&body, "body", p); err != nil {
 		return "", "", err
@@ -213,6 +237,34 @@ func (s *sheet) headline(a analyze.Analysis) {
 	case "error":
 		s.Ended = "The run broke off: " + visible(a.End.Error)
 	}
+}
+
+// liveSheet is that of a run that goes on: it has no verdict while nothing is decided.
+func liveSheet(a analyze.Analysis) sheet {
+	s := newSheet(a)
+	if a.End.Reason != "" || a.Conclusion.Verdict != analyze.Inconclusive || a.Conclusion.At > 0 {
+		return s
+	}
+	s.Word, s.Tone, s.Key, s.Ended = "RUNNING", "inconclusive", nil, ""
+	switch passed := passes(a.Checks); {
+	case len(a.Phases) == 0:
+		s.Why = "No traffic yet."
+	case a.Header.Policy == nil:
+	case a.Propagation.Judged == nil:
+		s.Why = "Phase " + label(a.Phases[len(a.Phases)-1].Name) + ". Nothing is judged yet."
+	default:
+		s.Why = fmt.Sprintf("Phase %s. %d of %d checks pass so far; no verdict yet.", label(a.Phases[len(a.Phases)-1].Name), passed, len(a.Checks))
+	}
+	return s
+}
+
+func passes(checks []analyze.Check) (n int) {
+	for _, c := range checks {
+		if c.Outcome == analyze.Pass {
+			n++
+		}
+	}
+	return n
 }
 
 func capitalised(s string) string {

@@ -169,24 +169,44 @@
       th.setAttribute("role", "button");
       th.onkeydown = e => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); e.stopPropagation(); th.click(); } };
     });
-    box.dataset.points = c.series.reduce((n, s) => n + s.values.filter(v => v != null).length, 0);
-    plots.push({u, box, c});
+    plots.push({u, box, c, rows: rows(c, width)});
+    count(plots[plots.length - 1]);
   }
 
-  function drawAll() {
+  // update draws what is new or has another form, and gives the others their new points.
+  function update(data, afresh) {
     const began = performance.now();
-    const data = JSON.parse(document.getElementById("data").textContent);
-    for (const p of plots) p.u.destroy();
-    plots = [];
     moments = data.moments || [];
     regions = data.regions || [];
+    const old = plots;
+    plots = [];
     for (const c of data.charts || []) {
       const box = document.querySelector('[data-chart="' + c.id + '"]');
-      if (box) draw(c, box);
+      if (!box) continue;
+      const was = old.find(p => p.box === box);
+      if (!afresh && was && form(was.c, was.rows) === form(c, rows(c, box.clientWidth))) {
+        const zoomed = was.u.scales.x.min > (was.c.x.min ?? was.c.at[0]) || was.u.scales.x.max < (was.c.x.max ?? was.c.at[was.c.at.length - 1]);
+        Object.assign(was.c, c);
+        was.u.setData([c.at, ...c.series.map(s => s.values)], !zoomed);
+        if (zoomed) was.u.redraw();
+        plots.push(was);
+        count(was);
+        continue;
+      }
+      draw(c, box);
     }
+    for (const p of old) if (!plots.includes(p)) p.u.destroy();
     document.documentElement.dataset.drawn = plots.length;
     document.documentElement.dataset.ms = Math.round(performance.now() - began);
   }
+
+  // form is what of a chart cannot change under it.
+  const form = (c, rows) => JSON.stringify([c.series.map(s => [s.label, s.tone]), c.bands, rows]);
+
+  function count(p) { p.box.dataset.points = p.c.series.reduce((n, s) => n + s.values.filter(v => v != null).length, 0); }
+
+  let latest = JSON.parse(document.getElementById("data").textContent);
+  const drawAll = () => update(latest, true);
 
   drawAll();
   let width = main.clientWidth;
@@ -197,4 +217,35 @@
   }).observe(main);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   matchMedia("print").addEventListener("change", e => { printing = e.matches; drawAll(); });
+
+  // become makes one tree into another where they differ: what is open, focused or scrolled stays so, and the plots are uPlot's.
+  function become(a, b) {
+    if (a.isEqualNode(b) || a.classList?.contains("plot") && b.classList?.contains("plot") && a.dataset.chart === b.dataset.chart) return;
+    if (a.nodeType !== Node.ELEMENT_NODE || a.nodeName !== b.nodeName || a.id !== b.id) return a.replaceWith(b);
+    for (const {name} of [...a.attributes]) if (name !== "open" && !b.hasAttribute(name)) a.removeAttribute(name);
+    for (const {name, value} of b.attributes) if (a.getAttribute(name) !== value) a.setAttribute(name, value);
+    const old = [...a.childNodes], now = [...b.childNodes];
+    now.forEach((n, i) => old[i] ? become(old[i], n) : a.append(n));
+    old.slice(now.length).forEach(n => n.remove());
+  }
+
+  if (document.documentElement.hasAttribute("data-live")) {
+    const live = document.getElementById("live"), events = new EventSource("events");
+    let ended = false;
+    events.onmessage = e => {
+      const message = JSON.parse(e.data), next = document.createElement("template");
+      next.innerHTML = message.body;
+      const wanted = main.cloneNode(false);
+      wanted.append(next.content);
+      become(main, wanted);
+      document.title = message.title;
+      latest = message.data;
+      update(latest, false);
+      ended = message.ended;
+      const text = ended ? "The run has ended. This page stays as it is." : "Live: the run goes on.";
+      if (live.textContent !== text) live.textContent = text;
+      if (ended) events.close();
+    };
+    events.onerror = () => { if (!ended) live.textContent = "The connection to the run was lost. What it said last is below."; };
+  }
 })();

@@ -70,7 +70,7 @@ func (w world) attack(ctx context.Context, t *target, o *output, duration time.D
 		return err
 	}
 	shown := newProgress(w, o.quiet)
-	recorder.Watch = shown.watch
+	recorder.Watch = o.beside(shown.watch)
 	recorder.Traffic(ctx, plan, nil)
 	shown.end()
 	end := analyze.End{Reason: "budget"}

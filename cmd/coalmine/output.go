@@ -18,6 +18,7 @@ import (
 // output says where a run's reports and run file go.
 type output struct {
 	reports
+	live  live
 	out   string
 	quiet bool
 	file  io.WriteCloser
@@ -26,8 +27,20 @@ type output struct {
 
 func (o *output) flags(f *pflag.FlagSet) {
 	o.reports.flags(f)
+	o.live.flags(f)
 	f.StringVar(&o.out, "out", "", `run file, NDJSON (default a new file under $XDG_STATE_HOME/coalmine/runs; "none" for none)`)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only warnings and the last line on standard error")
+}
+
+// check finds what is wrong with what was asked for, before anything else is done.
+func (o *output) check() error { return errors.Join(o.reports.check(), o.live.check()) }
+
+// beside is a Recorder's Watch that the live page sees, too.
+func (o *output) beside(watch func(analyze.Analysis)) func(analyze.Analysis) {
+	return func(a analyze.Analysis) {
+		o.live.watch(a)
+		watch(a)
+	}
 }
 
 // open makes the run file, before anything is sent.
@@ -35,6 +48,13 @@ func (o *output) open(w world, command string, now time.Time) error {
 	if err := o.reports.open(); err != nil {
 		return err
 	}
+	if err := o.openFile(w, command, now); err != nil {
+		return err
+	}
+	return o.live.open(w)
+}
+
+func (o *output) openFile(w world, command string, now time.Time) error {
 	switch o.out {
 	case "none":
 		o.file = discard{}
@@ -58,6 +78,7 @@ func (o *output) open(w world, command string, now time.Time) error {
 
 // close writes the reports, and says where they and the evidence are.
 func (o *output) close(w world, a analyze.Analysis) error {
+	o.live.close(a)
 	err := errors.Join(o.write(w, a), o.file.Close())
 	if o.path != "" {
 		fmt.Fprintf(w.stderr, "run file: %s (show it again: coalmine report %s)\n", o.path, o.path)

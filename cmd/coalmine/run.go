@@ -205,7 +205,7 @@ func (w world) tell(ctx context.Context, ready *scenarios.Prepared, o *output, e
 		return analysis, usage(err)
 	}
 	shown := newProgress(w, o.quiet)
-	recorder.Watch = shown.watch
+	recorder.Watch = o.beside(shown.watch)
 	ready.Story.Recorder = recorder
 	ready.Story.Say = shown.say
 	analysis, failed := ready.Story.Tell(ctx)
