@@ -23,8 +23,8 @@ import (
 type Signer func(ctx context.Context, r *http.Request, body []byte, at time.Time) error
 
 // renewEvery is how often requests are signed anew, and how soon another value of a live header is sent. Signature
-// version 4 takes the same signature for five minutes, so the hits of a second may share one: a signature costs 8 us and
-// 80 allocations (BenchmarkSign in package stage), more than all else that a hit costs. Refreshed credentials are used within a
+// version 4 takes the same signature for five minutes, so the hits of a second may share one: a signature costs 14 us and
+// 50 allocations (BenchmarkSign in package stage), more than all else that a hit costs. Refreshed credentials are used within a
 // second, too.
 const renewEvery = time.Second
 
