@@ -265,7 +265,7 @@ func (p *parser) fold(more []byte) error {
 		return errField
 	}
 	last := &p.fields[len(p.fields)-1]
-	if len(last.value) > 0 && len(more) > 0 {
+	if len(last.value) > 0 {
 		last.value = append(last.value, ' ')
 	}
 	last.value = append(last.value, more...)

@@ -31,6 +31,7 @@ type Plan struct {
 	Targets     []Target      // several in its place, each with a tally of its own; its headers go with all of them
 	Path        string        // end of Target.URL that the paths of Targets take the place of
 	Rate        vegeta.Rate   // hit i is due at i/Rate, exactly; zero: closed loop, as fast as the connections allow
+	Pacer       Pacer         // when hits are due, instead of Rate; nil: Rate
 	Duration    time.Duration // of due times; 0: until the context ends or the loop is left
 	MaxHits     uint64        // 0: no limit
 	Budget      *Budget       // shared with other loads; nil: no limit
@@ -76,6 +77,10 @@ func (p Plan) Validate() error {
 		return fmt.Errorf("rate: %d hits per %v: want a positive time, as in 100 hits per 1s", p.Rate.Freq, p.Rate.Per)
 	case p.Rate.Freq > 0 && time.Duration(p.Rate.Freq) > p.Rate.Per:
 		return fmt.Errorf("rate: %d hits per %v: want at most one per nanosecond", p.Rate.Freq, p.Rate.Per)
+	case p.Pacer != nil && p.Rate.Freq > 0:
+		return errors.New("rate and pacer: both are given: want one of them")
+	case p.Pacer != nil && p.MaxRate > 0 && p.Pacer.Peak() > p.MaxRate:
+		return fmt.Errorf("pacer: %v hits per second at its peak are above the highest allowed, %v", p.Pacer.Peak(), p.MaxRate)
 	case !(p.MaxRate >= 0):
 		return fmt.Errorf("max rate: %v: want a positive number of hits per second, or 0 for twice the rate", p.MaxRate)
 	case p.MaxRate > 0 && PerSecond(p.Rate) > p.MaxRate:
@@ -166,7 +171,14 @@ func validFieldValue(s string) bool {
 	return true
 }
 
-func (p Plan) closedLoop() bool { return p.Rate.Freq == 0 }
+func (p Plan) closedLoop() bool { return p.Rate.Freq == 0 && p.Pacer == nil }
+
+func (p Plan) pacer() Pacer {
+	if p.Pacer != nil {
+		return p.Pacer
+	}
+	return Schedule{p.Rate}
+}
 
 func (p Plan) connections() int {
 	switch {

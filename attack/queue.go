@@ -12,13 +12,16 @@ const forever = time.Duration(math.MaxInt64)
 // queue decides which hit of an open loop goes out next, when, and over which connection. Hits go out in the order
 // of their due times, so that those waiting are nothing but a range of numbers.
 type queue struct {
-	schedule    Schedule
+	pacer       Pacer
+	random      bool // hits may be due together
 	connections int
+	begin       time.Duration // of the load, on the clock
 	kick        chan struct{} // to the dispatcher: a worker is idle again
 
 	mu      sync.Mutex
-	next    uint64 // the hit to be sent next
-	limit   uint64 // no hit from here on
+	next    uint64        // the hit to be sent next
+	due     time.Duration // it, from begin on
+	limit   uint64        // no hit from here on
 	pace    catchUp
 	idle    []*worker // the last one idle is the first one used: few connections, and warm ones
 	workers int
@@ -44,19 +47,21 @@ type worker struct {
 // openLoop prepares the queue and starts the dispatcher.
 func (r *run) openLoop() {
 	q := &r.queue
-	q.schedule = Schedule{r.plan.Rate}
+	q.pacer = r.plan.pacer()
+	_, q.random = q.pacer.(*poisson)
+	q.begin, q.due = r.begin, q.pacer.Due(0)
 	q.connections = r.plan.connections()
-	q.pace = newCatchUp(r.plan.Rate, r.plan.MaxRate)
+	q.pace = newCatchUp(q.pacer.RateAt(0), r.plan.MaxRate)
 	q.kick = make(chan struct{}, 1)
 	q.limit = math.MaxUint64
 	if r.plan.Duration > 0 {
-		q.limit = q.schedule.DueBefore(r.plan.Duration)
+		q.limit = q.pacer.DueBefore(r.plan.Duration)
 	}
 	if n := r.tally.limit; n < math.MaxUint64 && n <= q.limit {
 		q.limit = n
-		r.tally.end = r.begin + q.schedule.Due(n-1) + 1
+		r.tally.end = r.begin + q.pacer.Due(n-1) + 1
 	}
-	r.tally.due = func(t time.Duration) uint64 { return q.schedule.DueBefore(t - r.begin) }
+	r.tally.due = func(t time.Duration) uint64 { return q.pacer.DueBefore(t - r.begin) }
 	r.running.Go(r.dispatch)
 }
 
@@ -86,7 +91,7 @@ func (r *run) dispatchDue() (wait time.Duration, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.next < q.limit {
-		h, wait := q.ready(r.begin, r.now())
+		h, wait := q.ready(r.now())
 		if wait > 0 {
 			return wait, true
 		}
@@ -111,29 +116,34 @@ func (r *run) dispatchDue() (wait time.Duration, more bool) {
 }
 
 // ready says how long to wait until the next hit may go out: until it is due, and not too soon after the one before.
-func (q *queue) ready(begin, now time.Duration) (h hit, wait time.Duration) {
-	h.number, h.due = q.next, begin+q.schedule.Due(q.next)
+func (q *queue) ready(now time.Duration) (h hit, wait time.Duration) {
+	h.number, h.due = q.next, q.begin+q.due
 	if h.due > now {
 		q.blocked = false
 		return h, h.due - now
+	}
+	if q.random && now-h.due < catchUpSlack {
+		return h, 0 // no stall
 	}
 	return h, max(0, q.pace.free()-now)
 }
 
 // take commits to the next hit and says whether it was blocked.
 func (q *queue) take(now time.Duration) (blocked bool) {
-	q.next++
+	q.pace.follow(q.pacer.RateAt(q.due))
 	q.pace.take(now)
+	q.next++
+	q.due = q.pacer.Due(q.next)
 	return q.blocked
 }
 
 // again gives a worker that is done the next hit if one waits, and else puts it among the idle.
-func (q *queue) again(w *worker, begin time.Duration, now clock) (hit, bool) {
+func (q *queue) again(w *worker, now clock) (hit, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.next < q.limit {
 		t := now()
-		h, wait := q.ready(begin, t)
+		h, wait := q.ready(t)
 		if h.due <= t && len(q.idle) == 0 && q.workers == q.connections {
 			q.blocked = true
 		}
@@ -158,7 +168,7 @@ func (r *run) work(w *worker) {
 	for {
 		select {
 		case h := <-w.hits:
-			for more := true; more && r.ctx.Err() == nil; h, more = r.queue.again(w, r.begin, r.now) {
+			for more := true; more && r.ctx.Err() == nil; h, more = r.queue.again(w, r.now) {
 				sent := r.now()
 				r.tally.sent(h.due, sent, h.blocked)
 				s.send(h.number, h.due, sent)

@@ -3,6 +3,7 @@ package attack
 import (
 	"math"
 	"math/bits"
+	"strconv"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -41,6 +42,16 @@ func (s Schedule) DueBefore(t time.Duration) uint64 {
 	return n
 }
 
+// RateAt is the rate.
+func (s Schedule) RateAt(time.Duration) float64 { return PerSecond(s.Rate) }
+
+// Peak is the rate.
+func (s Schedule) Peak() float64 { return PerSecond(s.Rate) }
+
+func (s Schedule) String() string {
+	return strconv.FormatFloat(PerSecond(s.Rate), 'g', -1, 64) + "/s"
+}
+
 // Catch-up after a stall is bounded, because the target is production: never more than twice the rate, and what
 // exceeds it by catchUpSlack at most, and never more than a rate that was forbidden. The slack lets an ordinary late wake-up send at once what fell due meanwhile.
 const catchUpSlack = 10 * time.Millisecond
@@ -49,15 +60,25 @@ const catchUpSlack = 10 * time.Millisecond
 // overtake by no more than the slack.
 type catchUp struct {
 	step time.Duration // half the rate's interval
+	most float64       // hits per second that are never exceeded; 0: any
 	slot time.Duration // when the virtual schedule is free again
 }
 
-func newCatchUp(r vegeta.Rate, most float64) catchUp {
-	c := catchUp{step: (r.Per + 2*time.Duration(r.Freq) - 1) / (2 * time.Duration(r.Freq)), slot: math.MinInt64 / 2}
-	if most > 0 {
-		c.step = max(c.step, time.Duration(math.Ceil(1e9/most)))
-	}
+func newCatchUp(rate, most float64) catchUp {
+	c := catchUp{most: most, slot: math.MinInt64 / 2}
+	c.follow(rate)
 	return c
+}
+
+// follow goes with a rate that changes. Where it is next to nothing the slack alone bounds what is sent.
+func (c *catchUp) follow(rate float64) {
+	c.step = catchUpSlack
+	if rate > 0 {
+		c.step = time.Duration(math.Ceil(min(1e9/(2*rate), float64(never))))
+	}
+	if c.most > 0 {
+		c.step = max(c.step, time.Duration(math.Ceil(1e9/c.most)))
+	}
 }
 
 // free is the earliest time at which the next hit may be sent.

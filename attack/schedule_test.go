@@ -65,7 +65,7 @@ func TestWindowsShareOutTheSchedule(t *testing.T) {
 // However long a stall, and whoever asks however often: at most twice the rate and the slack.
 func TestCatchUpIsBounded(t *testing.T) {
 	for _, freq := range []int{10, 100, 1000, 20000} {
-		c := newCatchUp(perSecond(freq), 0)
+		c := newCatchUp(float64(freq), 0)
 		sent := 0
 		for now := time.Duration(0); now < time.Second; now += 50 * time.Microsecond {
 			for c.free() <= now && sent < 1e6 {
@@ -82,7 +82,7 @@ func TestCatchUpIsBounded(t *testing.T) {
 
 // A rate that is forbidden is not reached while catching up either, but for the slack.
 func TestCatchUpBelowTheHighestRate(t *testing.T) {
-	c, sent := newCatchUp(perSecond(1000), 1200), 0
+	c, sent := newCatchUp(1000, 1200), 0
 	for now := time.Duration(0); now < time.Second; now += 50 * time.Microsecond {
 		for c.free() <= now {
 			c.take(now)
