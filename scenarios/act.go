@@ -17,20 +17,11 @@ func (s *Story) act(ctx context.Context) error {
 	target := s.Recorder.Judge.Target()
 	switch action {
 	case Promote:
-		if err := s.promote(ctx); err != nil {
+		err := s.promote(ctx)
+		if err != nil && (ctx.Err() != nil || !errors.Is(err, stage.ErrPromoted)) {
 			return s.unpromoted(ctx, err)
 		}
-		s.after(ctx, analyze.After, target.Canary, target.Baseline)
-		if s.Then == Repoint && s.Recorder.Judge.Outcome() == analyze.Pass {
-			if err := s.repoint(ctx); err != nil {
-				return s.unrepointed(ctx, err)
-			}
-			s.after(ctx, analyze.After+"/repoint", target.Canary, target.Baseline)
-		}
-		if s.Recorder.Judge.Outcome() == analyze.Fail {
-			return s.rollbackIfAllowed(ctx)
-		}
-		return s.done(false)
+		return also(err, s.promoted(ctx))
 	case Rollback:
 		if err := s.abort(ctx); s.gone(err) {
 			return s.done(false)
@@ -41,6 +32,22 @@ func (s *Story) act(ctx context.Context) error {
 		return nil
 	}
 	return s.hold(ctx)
+}
+
+// promoted is what follows a promote, also one whose canary's settings could not be taken away.
+func (s *Story) promoted(ctx context.Context) error {
+	target := s.Recorder.Judge.Target()
+	s.after(ctx, analyze.After, target.Canary, target.Baseline)
+	if s.Then == Repoint && s.Recorder.Judge.Outcome() == analyze.Pass {
+		if err := s.repoint(ctx); err != nil {
+			return s.unrepointed(ctx, err)
+		}
+		s.after(ctx, analyze.After+"/repoint", target.Canary, target.Baseline)
+	}
+	if s.Recorder.Judge.Outcome() == analyze.Fail {
+		return s.rollbackIfAllowed(ctx)
+	}
+	return s.done(false)
 }
 
 // unpromoted is what follows a promote that was refused or broke off. Credentials that have ended may have been renewed

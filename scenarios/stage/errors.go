@@ -25,6 +25,7 @@ var (
 	ErrLocked       = errors.New("another coalmine is acting on this stage")
 	ErrCredentials  = errors.New("no usable AWS credentials")
 	ErrUnreachable  = errors.New("unreachable")
+	ErrPromoted     = errors.New("promoted, but its settings are left at 0%") // no reason to go back
 )
 
 // Touched is an error of what may have changed something before it came to grief: whatever it says, nobody may take it

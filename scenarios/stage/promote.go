@@ -50,7 +50,7 @@ func (c *Client) Promote(ctx context.Context, j *Journal, ref Ref, expect Measur
 		// From here the canary is production: a remove that fails is an error
 		// to show, not a reason to go back.
 		if err := a.do(ctx, deeds[1:]); err != nil {
-			return a.result(fmt.Errorf("promoted, but its settings are left at 0%%: %w", err))
+			return a.result(fmt.Errorf("%w: %w", ErrPromoted, err))
 		}
 	}
 	a.change.Notes = append(a.change.Notes, drift(a.before, a.at)...)
