@@ -27,7 +27,7 @@ func page(t *testing.T, a analyze.Analysis) string {
 
 var (
 	scripts = regexp.MustCompile(`(?s)<(script|style)>.*?</(script|style)>`)
-	digests = regexp.MustCompile(`(&#39;sha256-[^ ;]*;)[^ ;"]*`)
+	digests = regexp.MustCompile(`sha256-([A-Za-z0-9/=]|&#43;)*`)
 	columns = regexp.MustCompile(`\[[-0-9.,enul+]{60,}\]`)
 	rows    = regexp.MustCompile(`(?s)(<summary>.*?<tbody>\n[^\n]*\n)(.*?)(</tbody>)`)
 )
