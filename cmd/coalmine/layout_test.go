@@ -13,6 +13,7 @@ func TestArrows(t *testing.T) {
 	allowed := map[string][]string{
 		"attack":                      {},
 		"analyze/sequential":          {},
+		"analyze/capacity":            {"analyze/sequential"},
 		"analyze/strict":              {},
 		"analyze":                     {"attack", "analyze/sequential", "analyze/strict"},
 		"analyze/simulated":           {"attack"},

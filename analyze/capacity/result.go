@@ -1,0 +1,109 @@
+package capacity
+
+import (
+	"slices"
+	"time"
+)
+
+// Kind is how a search ended.
+type Kind string
+
+const (
+	Unfinished Kind = "unfinished" // it was stopped; the bounds are what is known
+	Found      Kind = "found"      // both bounds are proven
+	AtLeast    Kind = "at-least"   // nothing failed up to the highest rate
+	TooLow     Kind = "too-low"    // the objectives fail at the lowest rate
+	Quota      Kind = "quota"      // the upper bound is a quota's, not capacity
+	Generator  Kind = "generator"  // the upper bound is the generator's
+	Drifting   Kind = "drifting"   // the target changed meanwhile; the bounds are the last
+	Unsettled  Kind = "unsettled"  // trials of that length decide no rate that holds
+)
+
+// Bound is one end of the interval.
+type Bound struct {
+	Rate   float64 `json:"rate_per_s"`
+	Proven bool    `json:"proven"` // by so many trials at full length as were asked for
+	Trials int     `json:"trials"` // at full length
+	Broken int     `json:"broken"` // of those, did not hold
+}
+
+// Result is what is known, at any time.
+type Result struct {
+	Kind        Kind          `json:"kind"`
+	Lower       *Bound        `json:"lower,omitempty"` // the highest rate that held below all that failed
+	Upper       *Bound        `json:"upper,omitempty"` // the lowest that failed
+	Width       float64       `json:"width,omitzero"`  // of the interval, share of its lower end
+	Goal        float64       `json:"goal_width"`
+	Conditional float64       `json:"conditional_per_s,omitzero"` // good answers per second at the lower bound, in all of its trials but the worst of the exceed ratio
+	Soaked      float64       `json:"soaked_per_s,omitzero"`      // the rate of the soak that held
+	Drift       Drift         `json:"drift"`
+	Stopped     string        `json:"stopped,omitempty"` // why, of an unfinished one
+	Trials      int           `json:"trials"`
+	Took        time.Duration `json:"took_ns"`
+}
+
+// Result is what is known now.
+func (s *Search) Result() Result {
+	p := &s.plan
+	v := s.loads.view(p)
+	lower, upper := v.lower, v.upper
+	if lower == nil {
+		lower = v.low
+	}
+	if upper == nil {
+		upper = v.high
+	}
+	r := Result{Goal: p.Width, Drift: s.drift, Stopped: s.stopped, Trials: len(s.done), Lower: bound(lower, p), Upper: bound(upper, p)}
+	if n := len(s.done); n > 0 {
+		r.Took = s.done[n-1].At
+	}
+	r.Soaked = s.soaked
+	if lower != nil && upper != nil {
+		r.Width = upper.rate/lower.rate - 1
+	}
+	if lower != nil {
+		r.Conditional = conditional(lower.answered, p.Exceed)
+	}
+	r.Kind = s.kind(lower, upper)
+	return r
+}
+
+func (s *Search) kind(lower, upper *load) Kind {
+	_, more := s.want()
+	switch {
+	case s.stopped != "":
+		return Unfinished
+	case s.drift != Steady:
+		return Drifting
+	case more:
+		return Unfinished
+	case upper != nil && upper.lame:
+		return Generator
+	case upper != nil && upper.limited:
+		return Quota
+	case lower == nil && upper != nil && upper.proven(&s.plan):
+		return TooLow
+	case lower == nil || !lower.proven(&s.plan):
+		return Unsettled
+	case upper == nil:
+		return AtLeast
+	}
+	return Found
+}
+
+func bound(l *load, p *Plan) *Bound {
+	if l == nil {
+		return nil
+	}
+	return &Bound{Rate: l.rate, Proven: l.proven(p), Trials: l.good + l.bad + l.unsure, Broken: l.bad}
+}
+
+// conditional is MLRsearch's conditional throughput: the load forwarded in the trial at the exceed ratio's quantile, from
+// the worst. The worst that may be are those of the exceed ratio; the next is what can be counted on.
+func conditional(answered []float64, exceed float64) float64 {
+	if len(answered) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(answered))
+	return sorted[min(int(float64(len(sorted))*exceed), len(sorted)-1)]
+}

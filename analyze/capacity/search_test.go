@@ -1,0 +1,206 @@
+package capacity
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// drive runs a search on a target that answers as a function says, each trial taking its shortest time and a second.
+func drive(t *testing.T, p Plan, answer func(t Trial, now time.Duration) Outcome) (*Search, Result) {
+	t.Helper()
+	s, err := New(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now time.Duration
+	for {
+		trial, more := s.Next(now, time.Second)
+		if !more {
+			return s, s.Result()
+		}
+		now += trial.Shortest + time.Second
+		o := answer(trial, now)
+		d := Done{Trial: trial, Outcome: o, At: now, Good: trial.Rate}
+		if o == Undecided {
+			d.Leaning = Pass
+		}
+		s.Add(d)
+		if len(s.done) > 200 {
+			t.Fatalf("no end in sight: %+v", s.done[190:])
+		}
+	}
+}
+
+func knee(at float64) func(Trial, time.Duration) Outcome {
+	return func(t Trial, _ time.Duration) Outcome {
+		if t.Rate > at {
+			return Fail
+		}
+		return Pass
+	}
+}
+
+func TestSearchBounds(t *testing.T) {
+	for _, at := range []float64{10, 31.5, 99.9, 512, 777, 960} {
+		s, r := drive(t, Plan{Highest: 1000, Lowest: 10}, knee(at))
+		if r.Kind != Found || r.Lower.Rate > at || r.Upper.Rate <= at || r.Width > 0.0505 || !r.Lower.Proven || !r.Upper.Proven {
+			t.Errorf("knee at %v: %+v, lower %+v, upper %+v", at, r, r.Lower, r.Upper)
+		}
+		if r.Soaked < 0.8*r.Lower.Rate && r.Soaked != 10 || r.Conditional != r.Lower.Rate {
+			t.Errorf("knee at %v: soaked %v, conditional %v", at, r.Soaked, r.Conditional)
+		}
+		held := 0.0
+		for _, d := range s.done {
+			if d.Rate > max(held, 10/2)*2*1.0001 {
+				t.Errorf("knee at %v: %v after %v held: more than the ramp", at, d.Rate, held)
+			}
+			if d.Outcome == Pass {
+				held = max(held, d.Rate)
+			}
+		}
+	}
+}
+
+func TestSearchEndings(t *testing.T) {
+	type answer = func(Trial, time.Duration) Outcome
+	base := Plan{Highest: 1000, Lowest: 10}
+	budget := base
+	budget.Budget = 30 * time.Second
+	for name, c := range map[string]struct {
+		plan         Plan
+		answer       answer
+		kind         Kind
+		lower, upper float64 // 0: none
+	}{
+		"never fails":    {base, knee(2000), AtLeast, 1000, 0},
+		"always fails":   {base, knee(5), TooLow, 0, 10},
+		"never decided":  {base, func(Trial, time.Duration) Outcome { return Undecided }, Unsettled, 640, 0},
+		"never sent":     {base, func(Trial, time.Duration) Outcome { return Invalid }, Generator, 0, 10},
+		"out of time":    {budget, knee(500), Unfinished, 0, 0},
+		"generator":      {base, worded(300, Invalid), Generator, 300, 300},
+		"quota":          {base, worded(300, Limited), Quota, 300, 300},
+		"too near":       {base, near(500), Found, 500, 500},
+		"getting better": {base, moving(500, 0.003), Drifting, 0, 0},
+		"getting worse":  {base, moving(500, -0.003), Drifting, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, r := drive(t, c.plan, c.answer)
+			if r.Kind != c.kind {
+				for _, d := range s.done {
+					t.Logf("%8.1f %-8s %s", d.Rate, d.Purpose, d.Outcome)
+				}
+				t.Fatalf("ended as %s: %+v", r.Kind, r)
+			}
+			close := func(b *Bound, want float64) bool {
+				return want == 0 && b == nil || want > 0 && b != nil && math.Abs(b.Rate/want-1) < 0.08
+			}
+			if c.kind != Unfinished && c.kind != Drifting && (!close(r.Lower, c.lower) || !close(r.Upper, c.upper)) {
+				t.Errorf("bounds %+v, %+v, want %v, %v", r.Lower, r.Upper, c.lower, c.upper)
+			}
+			if c.kind == Unfinished && (r.Stopped != OutOfTime || r.Took > c.plan.Budget) {
+				t.Errorf("stopped %q after %v", r.Stopped, r.Took)
+			}
+			if want := map[string]Drift{"getting better": Better, "getting worse": Worse}[name]; r.Drift != want {
+				t.Errorf("drift %s, want %s", r.Drift, want)
+			}
+		})
+	}
+}
+
+// worded holds up to a rate; beyond it another outcome than Fail.
+func worded(at float64, beyond Outcome) func(Trial, time.Duration) Outcome {
+	return func(t Trial, now time.Duration) Outcome {
+		if o := knee(at)(t, now); o != Fail {
+			return o
+		}
+		return beyond
+	}
+}
+
+// near cannot be decided within a twentieth of the knee.
+func near(at float64) func(Trial, time.Duration) Outcome {
+	return func(t Trial, now time.Duration) Outcome {
+		if math.Abs(math.Log(t.Rate/at)) < 0.03 {
+			return Undecided
+		}
+		return knee(at)(t, now)
+	}
+}
+
+// moving has a knee that moves by a share each second.
+func moving(at, share float64) func(Trial, time.Duration) Outcome {
+	return func(t Trial, now time.Duration) Outcome { return knee(at*(1+share*now.Seconds()))(t, now) }
+}
+
+// A single disturbed trial, wherever it comes, is put right by asking again; it is no drift.
+func TestSearchForgivesOneDisturbedTrial(t *testing.T) {
+	_, undisturbed := drive(t, Plan{Highest: 1000, Lowest: 10}, knee(500))
+	for bad := range undisturbed.Trials {
+		n := -1
+		_, r := drive(t, Plan{Highest: 1000, Lowest: 10}, func(trial Trial, now time.Duration) Outcome {
+			if n++; n == bad {
+				return Fail
+			}
+			return knee(500)(trial, now)
+		})
+		if r.Kind == TooLow && bad == 0 {
+			t.Error("the first trial was disturbed, and the search gave up")
+		}
+		if r.Kind != Found || r.Lower.Rate > 500 || r.Upper.Rate <= 500 {
+			t.Errorf("trial %d disturbed: %s, %+v, %+v", bad, r.Kind, r.Lower, r.Upper)
+		}
+	}
+}
+
+func TestStopKeepsWhatIsKnown(t *testing.T) {
+	s, err := New(Plan{Highest: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		trial, _ := s.Next(0, 0)
+		s.Add(Done{Trial: trial, Outcome: Pass})
+	}
+	s.Stop("breaker")
+	s.Stop("later")
+	if _, more := s.Next(0, 0); more {
+		t.Error("a stopped search goes on")
+	}
+	if r := s.Result(); r.Kind != Unfinished || r.Stopped != "breaker" || r.Lower == nil || r.Lower.Rate != 80 || r.Lower.Proven {
+		t.Errorf("%+v %+v", r, r.Lower)
+	}
+}
+
+func TestPlanSaysWhatIsWrong(t *testing.T) {
+	for field, p := range map[string]Plan{
+		"highest rate": {},
+		"lowest rate":  {Highest: 10, Lowest: 20},
+		"goal width":   {Highest: 10, Width: 0.001},
+		"ramp":         {Highest: 10, Ramp: 1},
+		"trials":       {Highest: 10, Short: time.Minute},
+		"soak":         {Highest: 10, SoakAt: 2},
+		"budget":       {Highest: 10, Budget: -1},
+		"risk":         {Highest: 10, Risk: 0.5},
+		"exceed ratio": {Highest: 10, Exceed: 1},
+		"votes":        {Highest: 10, Votes: -1},
+	} {
+		if _, err := New(p); err == nil || !strings.HasPrefix(err.Error(), field) {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestConditionalLeavesOutTheWorst(t *testing.T) {
+	for _, c := range []struct {
+		answered []float64
+		exceed   float64
+		want     float64
+	}{{nil, 0.5, 0}, {[]float64{7}, 0.5, 7}, {[]float64{9, 5, 8, 7}, 0.5, 8}, {[]float64{9, 5, 8, 7}, 0.25, 7}} {
+		if got := conditional(slices.Clone(c.answered), c.exceed); got != c.want {
+			t.Errorf("%v at %v: %v, want %v", c.answered, c.exceed, got, c.want)
+		}
+	}
+}
