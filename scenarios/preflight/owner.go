@@ -2,48 +2,14 @@ package preflight
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
+
+	"coalmine/scenarios/stage"
 )
-
-// owners are the tags by which tools mark what they manage. A pattern's value is lower case; "" is any.
-var owners = []struct{ key, value, tool string }{
-	{"aws:cloudformation:stack-name", "", "CloudFormation"},
-	{"aws:cdk", "", "CDK"},
-	{"aws-cdk", "", "CDK"},
-	{"lambda:createdby", "sam", "SAM"},
-	{"terraform", "", "Terraform"},
-	{"tf-", "", "Terraform"},
-	{"pulumi", "", "Pulumi"},
-	{"serverless", "", "Serverless"},
-	{"managed", "terraform", "Terraform"},
-	{"managed", "opentofu", "OpenTofu"},
-	{"managed", "cloudformation", "CloudFormation"},
-	{"managed", "cdk", "CDK"},
-	{"managed", "pulumi", "Pulumi"},
-	{"managed", "serverless", "Serverless"},
-	{"managed", "sam", "SAM"},
-	{"created", "terraform", "Terraform"},
-	{"provision", "terraform", "Terraform"},
-	{"iac", "", "a tool for infrastructure as code"},
-}
-
-// owner finds the tool that manages the tagged, and the tag that says so.
-func owner(tags map[string]string) (tool, tag string) {
-	for _, o := range owners {
-		for _, key := range slices.Sorted(maps.Keys(tags)) {
-			k, v := strings.ToLower(key), strings.ToLower(tags[key])
-			if strings.HasPrefix(k, o.key) && strings.Contains(v, o.value) && v != "false" && v != "no" {
-				return o.tool, key + "=" + tags[key]
-			}
-		}
-	}
-	return "", ""
-}
 
 // managed looks for a tool that would undo a promote, or trip over it.
 func managed(f Facts, p Plan) []Finding {
@@ -54,7 +20,7 @@ func managed(f Facts, p Plan) []Finding {
 		what string
 		tags map[string]string
 	}{{"stage " + f.target.State.Stage, f.target.State.Tags}, {"the API", f.target.APITags}} {
-		tool, tag := owner(tagged.tags)
+		tool, tag := stage.Owner(tagged.tags)
 		if tool == "" {
 			continue
 		}

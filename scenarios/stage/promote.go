@@ -79,7 +79,7 @@ func (c *Client) asJudged(ctx context.Context, ref Ref, now position, judged Mea
 // drift is what somebody who manages the stage elsewhere should hear.
 func drift(before, after position) []string {
 	if before.Canary == nil {
-		return []string{"an alias managed by CloudFormation, CDK or Terraform has drifted from its template by this"}
+		return []string{"if CloudFormation, CDK or Terraform manages the alias, it has drifted from its template by this"}
 	}
 	var notes []string
 	for _, key := range keys(before.Canary.Overrides) {
@@ -87,5 +87,8 @@ func drift(before, after position) []string {
 			notes = append(notes, fmt.Sprintf("stage variable %s is now %q: whatever moves what it names moves stage %s", key, after.Variables[key], after.Stage))
 		}
 	}
-	return append(notes, "a stage managed by CloudFormation, CDK or Terraform has drifted from its template by this")
+	if tool, tag := Owner(after.Tags); tool != "" {
+		notes = append(notes, fmt.Sprintf("stage %s, which %s manages (tag %s), has drifted from its source by this", after.Stage, tool, tag))
+	}
+	return notes
 }
