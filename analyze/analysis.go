@@ -81,13 +81,14 @@ type Check struct {
 	Outcome  Outcome  `json:"outcome"`
 	Unit     string   `json:"unit"`
 	Estimate *float64 `json:"estimate,omitempty"`
-	Proven   Interval `json:"proven"`          // what the evidence leaves possible, each end wrong with probability alpha at most
-	Limit    Interval `json:"limit"`           // what the policy allows
-	K        uint64   `json:"k"`               // what was counted
-	N        uint64   `json:"n"`               // of so many hits
-	Evidence float64  `json:"evidence"`        // X to 1 for the outcome, or for a pass while undecided
-	Needed   float64  `json:"needed"`          // so many to 1
-	Guard    bool     `json:"guard,omitempty"` // its failure makes the verdict inconclusive, not a reject
+	Proven   Interval `json:"proven"`            // what the evidence leaves possible, each end wrong with probability alpha at most
+	Limit    Interval `json:"limit"`             // what the policy allows
+	K        uint64   `json:"k"`                 // what was counted
+	N        uint64   `json:"n"`                 // of so many hits
+	Evidence float64  `json:"evidence"`          // X to 1 for the outcome, or for a pass while undecided
+	Needed   float64  `json:"needed"`            // so many to 1
+	Guard    bool     `json:"guard,omitempty"`   // its failure makes the verdict inconclusive, not a reject
+	Watches  bool     `json:"watches,omitempty"` // has no PASS side: PROMOTE does not wait for it, and its evidence is for a fail
 	Sentence string   `json:"sentence"`
 }
 

@@ -88,6 +88,7 @@ func weigh(readings []reading, members [groups]int, targets int) {
 func (r reading) explain(e *evidence, o Outcome, p Policy) Check {
 	c := r.check.explain(e, o, r)
 	c.Name, c.Outcome, c.Guard = r.check.name(), o, r.check.group() <= interference
+	c.Watches = !r.check.passes()
 	c.Evidence, c.Needed = sixDigits(times(r.pass)), 1/p.Alpha
 	if o == Fail || !r.check.passes() {
 		c.Evidence, c.Needed = sixDigits(times(r.fail)), 1/p.Beta

@@ -46,8 +46,8 @@ func TestMarkdownEscapes(t *testing.T) {
 		if kinds["Heading"] != 1 || kinds["Table"] != 3 || kinds["List"] != 1 || kinds["TableCell"] != 8*2+7*2+8*2 {
 			t.Errorf("%q: %v:\n%s", hostile, kinds, out.String())
 		}
-		if plain := strings.Join(strings.Fields(hostile), " "); !strings.Contains(said, plain) {
-			t.Errorf("%q is shown as\n%s", hostile, said)
+		if n := strings.Count(said, strings.Join(strings.Fields(hostile), " ")); n < 18 { // as often as it stands in the analysis
+			t.Errorf("%q is shown %d times in\n%s", hostile, n, said)
 		}
 	}
 }

@@ -19,10 +19,10 @@ func visible(s string) string {
 	}, s)
 }
 
-// columns is how wide text is at most: what may be wide counts as wide.
+// columns is how wide text is at most: what may be wide counts as wide, but for what a live view is drawn with.
 func columns(s string) (n int) {
 	for _, r := range s {
-		if n++; r >= 0x1100 {
+		if n++; r >= 0x1100 && !strings.ContainsRune("━│●█░", r) {
 			n++
 		}
 	}

@@ -69,7 +69,7 @@ func (w world) attack(ctx context.Context, t *target, o *output, duration time.D
 	if err != nil {
 		return err
 	}
-	shown := newProgress(w, o.quiet)
+	shown := newProgress(w, o)
 	recorder.Watch = o.beside(shown.watch)
 	recorder.Traffic(ctx, plan, nil)
 	shown.end()

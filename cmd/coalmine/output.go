@@ -21,6 +21,7 @@ type output struct {
 	live  live
 	out   string
 	quiet bool
+	still bool // no progress, but what is done
 	file  io.WriteCloser
 	path  string
 }
@@ -30,6 +31,7 @@ func (o *output) flags(f *pflag.FlagSet) {
 	o.live.flags(f)
 	f.StringVar(&o.out, "out", "", `run file, NDJSON (default a new file under $XDG_STATE_HOME/coalmine/runs; "none" for none)`)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only warnings and the last line on standard error")
+	f.BoolVar(&o.still, "no-progress", false, "no live view and no progress lines; what is changed is still said")
 }
 
 // check finds what is wrong with what was asked for, before anything else is done.

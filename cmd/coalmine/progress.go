@@ -1,68 +1,137 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/term"
 
 	"coalmine/analyze"
 	"coalmine/report"
 )
 
-// progress shows how a run stands: one line that is written over on a terminal, a line now and then elsewhere.
+// progress shows how a run stands: a view that is kept up to date on a terminal, a line now and then elsewhere. What is
+// to be shown is only put down by whoever runs the load, and drawn beside it: a terminal that is held (Ctrl-S), or a pipe
+// that nobody reads, delays no request.
 type progress struct {
+	screen *screen // nil: lines
+	lines  *trail
+
 	mu    sync.Mutex
-	to    io.Writer
-	live  bool
-	width int
-	phase string
-	began time.Time // the phase
-	last  time.Time // a line
-	shown int       // characters of the line on the screen
+	said  []string
+	stand *analyze.Analysis // nil: as it was
+	wake  chan struct{}
+	ended chan struct{}
+	drawn chan struct{}
 }
 
-func newProgress(w world, quiet bool) *progress {
-	if quiet {
-		return &progress{to: io.Discard}
+// redraw is how often a view is drawn again at most.
+const redraw = 125 * time.Millisecond
+
+// newProgress begins to show; end must be called.
+func newProgress(w world, o *output) *progress {
+	p := &progress{wake: make(chan struct{}, 1), ended: make(chan struct{}), drawn: make(chan struct{}), lines: &trail{to: w.stderr}}
+	switch {
+	case o.quiet:
+		p.lines.to, p.lines.silent = io.Discard, true
+	case o.still:
+		p.lines.silent = true
+	default:
+		p.screen = newScreen(w)
 	}
-	p := &progress{to: w.stderr, width: 80}
-	if file, ok := w.stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) && w.env("TERM") != "dumb" {
-		p.live = true
-		if columns, _, err := term.GetSize(int(file.Fd())); err == nil && columns > 20 {
-			p.width = columns
-		}
-	}
+	go p.draw()
 	return p
 }
 
 // watch is a Recorder's Watch.
 func (p *progress) watch(a analyze.Analysis) {
-	line := report.Progress(a)
+	p.mu.Lock()
+	p.stand = &a
+	p.mu.Unlock()
+	p.rouse()
+}
+
+// say writes a line that stays. It may be called from any goroutine.
+func (p *progress) say(line string) {
+	p.mu.Lock()
+	p.said = append(p.said, line)
+	p.mu.Unlock()
+	p.rouse()
+}
+
+func (p *progress) rouse() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// end shows what is left to be shown, and leaves the cursor on a line of its own.
+func (p *progress) end() {
+	close(p.ended)
+	<-p.drawn
+}
+
+func (p *progress) draw() {
+	defer close(p.drawn)
+	v := view{screen: p.screen}
+	for {
+		var over bool
+		select {
+		case <-p.ended:
+			over = true
+		case <-p.wake:
+		}
+		p.mu.Lock()
+		said, stand := p.said, p.stand
+		p.said, p.stand = nil, nil
+		p.mu.Unlock()
+		switch {
+		case p.screen == nil:
+			p.lines.write(said, stand)
+		default:
+			v.draw(said, stand, over)
+		}
+		if over {
+			return
+		}
+		if p.screen != nil {
+			select {
+			case <-p.ended:
+			case <-time.After(redraw):
+			}
+		}
+	}
+}
+
+// trail writes what was said, and a line now and then on how things stand.
+type trail struct {
+	to          io.Writer
+	silent      bool // of how things stand
+	phase       string
+	began, last time.Time // the phase, a line
+}
+
+func (t *trail) write(said []string, stand *analyze.Analysis) {
+	for _, line := range said {
+		io.WriteString(t.to, line+"\n")
+	}
+	if stand == nil || t.silent {
+		return
+	}
+	line := report.Progress(*stand)
 	if line == "" {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	phase, _, _ := strings.Cut(line, " ")
-	switch {
-	case p.live:
-		if phase != p.phase {
-			p.end() // the last word on the phase before stays
-		}
-		p.phase = phase
-		p.overwrite(line)
-	case phase != p.phase:
-		p.phase, p.began, p.last = phase, time.Now(), time.Now()
-		fmt.Fprintln(p.to, line)
-	case time.Since(p.last) >= pause(p.last.Sub(p.began)):
-		p.last = time.Now()
-		fmt.Fprintln(p.to, line)
+	switch phase, _, _ := strings.Cut(line, " "); {
+	case phase != t.phase:
+		t.phase, t.began, t.last = phase, time.Now(), time.Now()
+	case time.Since(t.last) >= pause(t.last.Sub(t.began)):
+		t.last = time.Now()
+	default:
+		return
 	}
+	io.WriteString(t.to, line+"\n")
 }
 
 // pause is how long a log stays quiet after its last line, that far into a phase: a quarter of an hour is some 60 lines
@@ -71,31 +140,50 @@ func pause(into time.Duration) time.Duration {
 	return min(max(into/10, time.Second), 30*time.Second)
 }
 
-func (p *progress) overwrite(line string) {
-	if runes := []rune(line); len(runes) >= p.width {
-		line = string(runes[:p.width-1])
-	}
-	length := len([]rune(line))
-	fmt.Fprintf(p.to, "\r%s%s", line, strings.Repeat(" ", max(p.shown-length, 0)))
-	p.shown = length
+// view is what stands on a screen: the phase that goes on, and a last word on each that is over.
+type view struct {
+	screen  *screen
+	moments []*analyze.Analysis // of the phase's last seconds; the first is for rates
+	closed  int                 // phases that have had their last word
 }
 
-// say writes a line that stays. It may be called from any goroutine.
-func (p *progress) say(line string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.shown > 0 {
-		p.overwrite("")
-		fmt.Fprint(p.to, "\r")
-		p.shown = 0
+func (v *view) draw(said []string, stand *analyze.Analysis, over bool) {
+	var last []string
+	if stand != nil {
+		if n := len(v.moments); n > 0 && len(v.moments[n-1].Phases) < len(stand.Phases) {
+			last = v.close(last)
+		}
+		if len(stand.Phases) > v.closed {
+			v.moments = append(v.moments, stand)
+		}
+		if n := len(v.moments); n > 16 {
+			v.moments = v.moments[n-16:]
+		}
 	}
-	fmt.Fprintln(p.to, line)
+	if over || stand != nil && ended(*stand) {
+		last = v.close(last)
+	}
+	var lines []string
+	if n := len(v.moments); n > 0 {
+		width, height := v.screen.size()
+		lines = report.Live(*v.moments[n-1], report.View{Width: width, Height: height, Before: v.moments[0], ASCII: v.screen.ascii, Paint: v.screen.paint})
+	}
+	v.screen.show(append(last, said...), lines) // a terminal that is gone is nobody's loss
 }
 
-// end leaves the cursor on a line of its own.
-func (p *progress) end() {
-	if p.shown > 0 {
-		fmt.Fprintln(p.to)
-		p.shown = 0
+// close adds the last word on the phase that was shown.
+func (v *view) close(to []string) []string {
+	n := len(v.moments)
+	if n == 0 {
+		return to
 	}
+	a := v.moments[n-1]
+	v.moments, v.closed = nil, len(a.Phases)
+	return append(to, report.Progress(*a))
+}
+
+// ended reports that the phase is over, whose end was the last that happened.
+func ended(a analyze.Analysis) bool {
+	n := len(a.Events)
+	return n > 0 && a.Events[n-1].Name == analyze.PhaseEnd
 }

@@ -204,7 +204,7 @@ func (w world) tell(ctx context.Context, ready *scenarios.Prepared, o *output, e
 	if err != nil {
 		return analysis, usage(err)
 	}
-	shown := newProgress(w, o.quiet)
+	shown := newProgress(w, o)
 	recorder.Watch = o.beside(shown.watch)
 	ready.Story.Recorder = recorder
 	ready.Story.Say = shown.say
