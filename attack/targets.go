@@ -179,6 +179,9 @@ func (p Plan) validateTargets() error {
 	}
 	names, weight := map[string]bool{}, 0
 	where := ""
+	if u, err := url.Parse(p.Target.URL); err == nil && u.Host != "" {
+		where = u.Scheme + "://" + hostPort(u)
+	}
 	for i, t := range p.targets() {
 		if err := validateTarget(t.Target); err != nil {
 			return fmt.Errorf("target %d: %w", i+1, err)
@@ -187,7 +190,7 @@ func (p Plan) validateTargets() error {
 		if at := u.Scheme + "://" + hostPort(u); where == "" {
 			where = at
 		} else if at != where {
-			return fmt.Errorf("target %d: on %s, and target 1 on %s: want all on one host, behind one canary", i+1, at, where)
+			return fmt.Errorf("target %d: on %s, and the load goes to %s: want all on one host, behind one canary", i+1, at, where)
 		}
 		if !nameable([]byte(t.Name)) {
 			return fmt.Errorf("target %d: its name: want at most %d printable bytes", i+1, maxVersionBytes)
@@ -247,3 +250,18 @@ func (p Plan) rotate() rotation {
 
 // of is the target of a hit.
 func (r rotation) of(hit uint64) int { return int(r[hit%uint64(len(r))]) }
+
+// TargetTally is one of the tallies of a load on several targets.
+type TargetTally struct {
+	Name  string
+	Share float64 // of the hits, 0 to 1
+}
+
+// Tallies are those that every window of the plan has, in the order of the targets; none of a plan on one target.
+func (p Plan) Tallies() (tallies []TargetTally) {
+	s := newParts(p)
+	for i, name := range s.names {
+		tallies = append(tallies, TargetTally{name, float64(s.perRound[i]) / float64(len(s.order))})
+	}
+	return tallies
+}

@@ -45,6 +45,7 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 		if err := g.way(ctx); err != nil {
 			return nil, err
 		}
+		p.Story.Plan.Path = g.Ref.Path
 		if g.Act.Promote == Promote {
 			if err := g.Then.Said(g.Client, g.Ref); err != nil {
 				return nil, err

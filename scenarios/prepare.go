@@ -92,7 +92,12 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.R
 			UserAgent:   tool,
 			RunID:       runID,
 			RequestIDs:  s.Load.RequestIDs,
+			Path:        s.Target.Path,
 		},
+	}
+	s.Load.requests(&p.Story.Plan)
+	if err := p.Story.Plan.Validate(); err != nil {
+		return nil, Preflight{err}
 	}
 	if err := p.look(ctx, client, ref, foreseen, p.Story.flightPlan(time.Duration(s.Policy.MaxDuration))); err != nil {
 		return nil, err
@@ -210,7 +215,8 @@ func header(tool, command string, policy analyze.Policy, s *Story, t analyze.Tar
 	t.Baseline, t.Canary = s.Plan.Baseline, s.Plan.Canary
 	h := analyze.Header{
 		Format: analyze.Format, Tool: tool, Command: command, Started: time.Now(), Target: t,
-		Plan:   analyze.Plan{Rate: rate, Connections: s.Plan.Connections, Timeout: s.Plan.Timeout, RequestIDs: s.Plan.RequestIDs, Bake: s.Bake},
+		Plan: analyze.Plan{Rate: rate, Connections: s.Plan.Connections, Timeout: s.Plan.Timeout, RequestIDs: s.Plan.RequestIDs, Bake: s.Bake,
+			Targets: LoadTargets(s.Plan)},
 		Policy: &policy, Budget: policy.Budget(rate),
 	}
 	if s.Plan.Budget != nil {

@@ -81,6 +81,13 @@ func (r *Recorder) Traffic(ctx context.Context, plan attack.Plan, detail map[str
 	r.phase = plan.Phase
 	r.mu.Unlock()
 	plan.Epoch = r.started
+	tell := plan.Trouble
+	plan.Trouble = func(what string) {
+		r.Note(analyze.Note, map[string]string{"text": what})
+		if tell != nil {
+			tell(what)
+		}
+	}
 	patience := r.Judge.Patience()
 	plan.Patience = func() time.Duration { return patience }
 	r.Note(analyze.PhaseBegin, detail)

@@ -58,11 +58,17 @@ type Canary struct {
 
 // Load is the traffic.
 type Load struct {
-	Rate        float64          `yaml:"rate"` // per second
-	Connections int              `yaml:"connections"`
-	Timeout     analyze.Duration `yaml:"timeout"`
-	MaxRequests uint64           `yaml:"max-requests"` // of the whole story, the answers it learns from included; 0: no limit
-	RequestIDs  bool             `yaml:"request-ids"`  // a UUID with each request, for a join with the access log
+	Rate        float64           `yaml:"rate"` // per second
+	Connections int               `yaml:"connections"`
+	Timeout     analyze.Duration  `yaml:"timeout"`
+	MaxRequests uint64            `yaml:"max-requests"` // of the whole story, the answers it learns from included; 0: no limit
+	RequestIDs  bool              `yaml:"request-ids"`  // a UUID with each request, for a join with the access log
+	Body        string            `yaml:"body"`         // of each request
+	Headers     map[string]string `yaml:"headers"`      // of each request
+	Targets     []LoadTarget      `yaml:"targets"`      // several in place of the target's path, each judged on its own, too
+
+	// With completes what is sent by what a file must not say: keys, signatures, where single hits are written.
+	With func(*attack.Plan) `yaml:"-"`
 }
 
 // Act says what follows which verdict.
@@ -192,10 +198,19 @@ func (s Scenario) Validate() error {
 	case s.Load.MaxRequests > 0 && s.Load.MaxRequests <= s.fewest():
 		return fmt.Errorf("load.max-requests: want 0 (no limit) or more than %d, of which the phases after the verdict keep %d, got %d",
 			s.fewest(), s.fewest()/2, s.Load.MaxRequests)
-	case s.Target.Method != http.MethodGet && s.Target.Method != http.MethodHead:
-		return fmt.Errorf("target.method: want GET or HEAD, got %q", s.Target.Method)
+	case s.Target.Method == "" || strings.Trim(s.Target.Method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "":
+		return fmt.Errorf("target.method: want one like GET, got %q", s.Target.Method)
+	case s.Load.Body != "" && (s.Target.Method == http.MethodGet || s.Target.Method == http.MethodHead):
+		return fmt.Errorf("load.body: want a target.method that has one, like POST, got %q", s.Target.Method)
+	case s.Load.Body != "" && len(s.Load.Targets) > 0:
+		return fmt.Errorf("load.body: want it in load.targets, each target has its own")
 	case !strings.HasPrefix(s.Target.Path, "/"):
 		return fmt.Errorf("target.path: want a path that begins with a slash, got %q", s.Target.Path)
+	}
+	for i, t := range s.Load.Targets {
+		if err := t.validate(); err != nil {
+			return fmt.Errorf("load.targets[%d]: %w", i, err)
+		}
 	}
 	if s.Emulator != nil {
 		if err := s.Emulator.Validate(); err != nil {

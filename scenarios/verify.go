@@ -31,6 +31,7 @@ func (v Verify) Prepare(ctx context.Context, where, tool string) (*Prepared, err
 		if err != nil {
 			return nil, Misnamed(err)
 		}
+		p.Story.Plan.Path = v.Ref.Path
 		p.Story.Control = &Control{Client: v.Client, Ref: v.Ref}
 		p.Story.Plan.Target.URL = orElse(v.Plan.Target.URL, live.InvokeURL)
 		v.Expect = orElse(v.Expect, live.BaselineVersion)

@@ -27,7 +27,7 @@ func (w world) attackCommand() *cobra.Command {
 		Short: "Send traffic and show who answered, without judging",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := errors.Join(t.check(), o.check()); err != nil {
+			if err := errors.Join(t.check(w), o.check()); err != nil {
 				return err
 			}
 			if duration <= 0 {
@@ -47,7 +47,8 @@ func (w world) attack(ctx context.Context, t *target, o *output, duration time.D
 	if err != nil {
 		return err
 	}
-	plan, err := t.attackPlan()
+	defer t.done(w)
+	plan, err := t.attackPlan(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,8 @@ func (w world) attack(ctx context.Context, t *target, o *output, duration time.D
 		Format: analyze.Format, Tool: "coalmine/" + version, Command: "attack", Started: time.Now(),
 		Target: analyze.Target{Where: where, API: ref.API, Stage: ref.Stage, Method: t.method, URL: scenarios.Bare(t.url),
 			Classify: strings.Join(t.classify, " ")},
-		Plan: analyze.Plan{Rate: attack.PerSecond(plan.Rate), Connections: t.connections, Timeout: t.timeout, RequestIDs: t.requestIDs},
+		Plan: analyze.Plan{Rate: attack.PerSecond(plan.Rate), Connections: t.connections, Timeout: t.timeout, RequestIDs: plan.RequestIDs,
+			Targets: scenarios.LoadTargets(plan)},
 	}
 	if err := o.open(w, h.Command, h.Started); err != nil {
 		return err
@@ -88,7 +90,7 @@ func (w world) attack(ctx context.Context, t *target, o *output, duration time.D
 }
 
 // attackPlan is the load as its flags say; rate max, which is a rate of 0, on loopback only.
-func (t *target) attackPlan() (plan attack.Plan, err error) {
+func (t *target) attackPlan(ctx context.Context, w world) (plan attack.Plan, err error) {
 	var rate vegeta.Rate
 	if t.rate != "max" {
 		if rate, err = t.rateFor(t.url, 100, 100); err != nil {
@@ -106,5 +108,5 @@ func (t *target) attackPlan() (plan attack.Plan, err error) {
 			return plan, usagef("--classify: %w", err)
 		}
 	}
-	return t.plan(t.url, rate, classify, unique())
+	return t.plan(ctx, w, t.url, rate, classify, unique())
 }

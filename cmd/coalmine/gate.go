@@ -67,14 +67,15 @@ and stops there.
 
 func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 	mapped, err := mapInconclusive(g.inconclusive)
-	if err := errors.Join(g.target.check(), g.output.check(), err, g.check(set)); err != nil {
+	if err := errors.Join(g.target.check(w), g.output.check(), err, g.check(set)); err != nil {
 		return err
 	}
 	var where string
 	if g.Client, g.Ref, where, err = w.locate(ctx, &g.target); err != nil {
 		return err
 	}
-	if err := g.configure(); err != nil {
+	defer g.target.done(w)
+	if err := g.configure(ctx, w); err != nil {
 		return err
 	}
 	if g.Client != nil {
@@ -143,7 +144,7 @@ func (g *gate) check(f *pflag.FlagSet) error {
 }
 
 // configure completes the gate with what depends on where the load goes.
-func (g *gate) configure() error {
+func (g *gate) configure(ctx context.Context, w world) error {
 	rate, err := g.target.rateFor(g.target.url, 100, 1000)
 	if err != nil {
 		return err
@@ -151,7 +152,7 @@ func (g *gate) configure() error {
 	if g.Policy, err = g.policy.policy(loopback(g.target.url)); err != nil {
 		return err
 	}
-	if g.Plan, err = g.target.plan(g.target.url, rate, nil, unique()); err != nil {
+	if g.Plan, err = g.target.plan(ctx, w, g.target.url, rate, nil, unique()); err != nil {
 		return err
 	}
 	g.Classify = g.target.classify

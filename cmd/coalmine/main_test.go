@@ -136,7 +136,7 @@ func TestBadInput(t *testing.T) {
 		{gate("--split-margin", "60"), 2, "split.margin: 60 points around 50 % reach -10 to 110 %"},
 		{gate("--alpha", "0"), 2, "alpha: want more than 0 and less than 1, got 0"},
 		{gate("--promote"), 2, "--verdict-out need --api"},
-		{gate("--method", "POST"), 2, `--method: want GET or HEAD, got "POST"`},
+		{gate("--method", "PO ST"), 2, `method: "PO ST": want one like GET`},
 		{gate("--on-inconclusive", "maybe"), 2, "--on-inconclusive: want pass or fail"},
 		{gate(), 1, "GET http://127.0.0.1:1/x: connection refused"},
 		{[]string{"gate", "--url", "ftp://x/y", "--baseline", "1", "--canary", "2", "--percent", "50", "--classify", "json:/v"}, 2, `scheme "ftp"`},

@@ -21,12 +21,12 @@ import (
 
 // play is a scenario as the command line asks for it.
 type play struct {
+	requests
 	cloud         cloud
 	output        output
 	rate, journal string
 	maxRate       float64
 	maxRequests   uint64
-	requestIDs    bool
 	exec          bool
 }
 
@@ -54,7 +54,7 @@ Built-in: ` + strings.Join(scenarios.Builtin(), ", ") + `
 	f.Uint64Var(&p.maxRequests, "max-requests", 0, "requests in all, the first ones included (default the scenario's: no limit)")
 	f.Float64Var(&p.maxRate, "max-rate", 1000, "highest rate per second that may be asked for, off loopback")
 	f.BoolVar(&p.exec, "exec", false, execHelp)
-	f.BoolVar(&p.requestIDs, "request-ids", false, requestIDsHelp)
+	p.requests.flags(f)
 	f.StringVar(&p.journal, "journal", "", "directory of the journal (default $XDG_STATE_HOME/coalmine/journal)")
 	return c
 }
@@ -63,7 +63,7 @@ Built-in: ` + strings.Join(scenarios.Builtin(), ", ") + `
 const onAWS = "products-on-aws"
 
 func (p *play) run(ctx context.Context, w world, name string) error {
-	if err := p.output.check(); err != nil {
+	if err := errors.Join(p.output.check(), p.requests.check(w)); err != nil {
 		return err
 	}
 	var client *stage.Client
@@ -148,6 +148,10 @@ func (p *play) tell(ctx context.Context, w world, client *stage.Client, note str
 		return err
 	}
 	defer j.Close()
+	defer p.done(w)
+	if s.Load.With, err = p.requests.ready(ctx, w, p.cloud, client.InvokeURL(ref)); err != nil {
+		return err
+	}
 	ready, err := s.Prepare(ctx, client, ref, "coalmine/"+version, unique())
 	if err != nil {
 		return err

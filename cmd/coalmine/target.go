@@ -19,33 +19,42 @@ import (
 // target says whom the load goes to, and how.
 type target struct {
 	cloud
-	url, method       string
-	api, stage, path  string
-	lambdaAlias       string // FUNCTION:ALIAS whose weights split the traffic
-	headers, classify []string
-	rate              string
-	connections       int
-	timeout           time.Duration
-	insecure          bool
-	requestIDs        bool
-	maxRate           float64
-	maxRequests       uint64
+	requests
+	url, method      string
+	body             string
+	targets          string
+	targetsFormat    string
+	api, stage, path string
+	lambdaAlias      string // FUNCTION:ALIAS whose weights split the traffic
+	classify         []string
+	statuses         []int
+	rate             string
+	connections      int
+	timeout          time.Duration
+	insecure         bool
+	several          []attack.Target // of --targets
+	content          []byte          // of --body
+	maxRate          float64
+	maxRequests      uint64
 }
 
 func (t *target) flags(f *pflag.FlagSet, rateHelp string) {
 	t.cloud.flags(f)
+	t.requests.flags(f)
 	f.StringVar(&t.url, "url", "", "URL to send to; with --api a custom domain that leads to the stage")
 	f.StringVar(&t.api, "api", "", "API Gateway REST API, id or name; everything else is read from AWS (or AWS_ENDPOINT_URL)")
 	f.StringVar(&t.stage, "stage", "prod", "stage of the API")
 	f.StringVar(&t.path, "path", "", "path of the method under test, for --api")
-	f.StringVar(&t.method, "method", http.MethodGet, "GET or HEAD")
-	f.StringArrayVarP(&t.headers, "header", "H", nil, "`HEADER` as \"Name: value\", repeatable; values are never written anywhere")
+	f.StringVar(&t.method, "method", http.MethodGet, "of the requests; what is not GET or HEAD may change something, thousands of times")
+	f.StringVar(&t.body, "body", "", "`BODY` of each request, or @FILE for what is in it (@- for standard input)")
+	f.StringVar(&t.targets, "targets", "", "`FILE` of several targets, in vegeta's format, - for standard input; a path is appended to --url, or taken in the stage of --api")
+	f.StringVar(&t.targetsFormat, "targets-format", "http", "format of --targets: http or json")
+	f.IntSliceVar(&t.statuses, "expect-status", nil, "status `CODE` of a good answer, repeatable (default 200)")
 	f.StringArrayVar(&t.classify, "classify", nil, "`RULE` that tells the versions apart: header:NAME, json:POINTER or body:REGEX, repeatable")
 	f.StringVar(&t.rate, "rate", "", rateHelp)
 	f.IntVar(&t.connections, "connections", 0, "most connections (default 1000; 64 with --rate max)")
 	f.DurationVar(&t.timeout, "timeout", attack.DefaultTimeout, "for each request; counts as an error and as slow")
 	f.BoolVar(&t.insecure, "insecure", false, "do not verify the target's certificate")
-	f.BoolVar(&t.requestIDs, "request-ids", false, requestIDsHelp)
 	f.Uint64Var(&t.maxRequests, "max-requests", 0, "requests in all, the first ones included (default no limit)")
 	f.Float64Var(&t.maxRate, "max-rate", 1000, "highest rate per second that --rate may ask for, off loopback")
 }
@@ -70,11 +79,17 @@ func (t *target) named() error {
 func (t *target) controlled() bool { return t.api != "" || t.lambdaAlias != "" }
 
 // check is what can be said without asking anybody.
-func (t *target) check() error {
+func (t *target) check(w world) error {
 	if t.controlled() {
 		if err := t.named(); err != nil {
 			return err
 		}
+	}
+	if err := t.requests.check(w); err != nil {
+		return err
+	}
+	if err := t.readTargets(w); err != nil {
+		return err
 	}
 	switch {
 	case t.url == "" && !t.controlled():
@@ -83,28 +98,57 @@ func (t *target) check() error {
 		return usagef("--lambda-alias: want --url, too: an alias does not know what leads to it")
 	case t.api != "" && t.url == "" && !strings.HasPrefix(t.path, "/"):
 		return usagef("--path: want the path of the method under test, like /products, got %q", t.path)
-	case t.method != http.MethodGet && t.method != http.MethodHead:
-		return usagef("--method: want GET or HEAD, got %q", t.method)
+	case t.body != "" && (t.method == http.MethodGet || t.method == http.MethodHead):
+		return usagef("--body: want --method, too, like POST: %s has no body", t.method)
 	case t.timeout <= 0:
 		return usagef("--timeout: want more than 0, got %s", t.timeout)
 	case t.connections < 0:
 		return usagef("--connections: want 1 or more, got %d", t.connections)
 	}
+	return t.readBody(w)
+}
+
+// readTargets reads --targets; the first may say where the load goes, if nothing else does.
+func (t *target) readTargets(w world) (err error) {
+	switch {
+	case t.targets == "" && t.targetsFormat != "http":
+		return usagef("--targets-format is about --targets FILE")
+	case t.targets == "":
+		return nil
+	case t.body != "" || t.method != http.MethodGet:
+		return usagef("--method and --body: want them in --targets, each target has its own")
+	}
+	if t.several, err = readTargets(w, t.targets, t.targetsFormat); err != nil {
+		return err
+	}
+	for i, target := range t.several {
+		switch at := origin(target.URL); {
+		case at != "" && t.controlled():
+			return usagef("--targets: target %d has a whole URL: want a path, like /products, in the stage that is judged", i+1)
+		case at == "" && !t.controlled() && t.url == "":
+			return usagef("--targets: target %d is a path: want --url URL, too, that it is appended to", i+1)
+		case t.url == "" && !t.controlled():
+			t.url = at
+		}
+	}
 	return nil
 }
 
-// plan is the load on a URL, all but its phase.
-func (t *target) plan(to string, rate vegeta.Rate, classifier attack.Classifier, runID string) (attack.Plan, error) {
-	header := http.Header{}
-	for _, line := range t.headers {
-		name, value, ok := strings.Cut(line, ":")
-		if !ok || strings.TrimSpace(name) == "" {
-			return attack.Plan{}, usagef(`--header: want "Name: value", got one without a colon or a name`)
+func (t *target) readBody(w world) (err error) {
+	name, file := strings.CutPrefix(t.body, "@")
+	if t.content = []byte(t.body); file {
+		if t.content, err = readFile(w, name); err != nil {
+			return usagef("--body: %w", err)
 		}
-		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
+	return nil
+}
+
+// plan is the load on a URL, all but its phase. What it opens, requests.done closes.
+func (t *target) plan(ctx context.Context, w world, to string, rate vegeta.Rate, classifier attack.Classifier, runID string) (attack.Plan, error) {
 	plan := attack.Plan{
-		Target:      vegeta.Target{Method: t.method, URL: to, Header: header},
+		Target:      vegeta.Target{Method: t.method, URL: to, Body: t.content},
+		Targets:     t.several,
 		Rate:        rate,
 		Connections: t.connections,
 		Timeout:     t.timeout,
@@ -112,7 +156,15 @@ func (t *target) plan(to string, rate vegeta.Rate, classifier attack.Classifier,
 		Insecure:    t.insecure,
 		UserAgent:   "coalmine/" + version,
 		RunID:       runID,
-		RequestIDs:  t.requestIDs,
+	}
+	apply, err := t.requests.ready(ctx, w, t.cloud, to)
+	if err != nil {
+		return plan, err
+	}
+	apply(&plan)
+	plan.Expect.Status = t.statuses
+	if t.api != "" {
+		plan.Path = t.path
 	}
 	if t.maxRequests > 0 {
 		plan.Budget = attack.NewBudget(t.maxRequests)

@@ -29,7 +29,7 @@ The last line begins with "coalmine: VERIFIED", "coalmine: REFUTED" or
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
-			if err := errors.Join(t.check(), o.check()); err != nil {
+			if err := errors.Join(t.check(w), o.check()); err != nil {
 				return err
 			}
 			if !t.controlled() && v.Expect == "" {
@@ -48,6 +48,7 @@ The last line begins with "coalmine: VERIFIED", "coalmine: REFUTED" or
 					return err
 				}
 			}
+			defer t.done(w)
 			rate, err := t.rateFor(t.url, 100, 1000)
 			if err != nil {
 				return err
@@ -55,7 +56,7 @@ The last line begins with "coalmine: VERIFIED", "coalmine: REFUTED" or
 			if v.Policy, err = p.policy(loopback(t.url)); err != nil {
 				return err
 			}
-			if v.Plan, err = t.plan(t.url, rate, nil, unique()); err != nil {
+			if v.Plan, err = t.plan(ctx, w, t.url, rate, nil, unique()); err != nil {
 				return err
 			}
 			v.Classify = t.classify
