@@ -80,7 +80,7 @@ func (w world) attack(ctx context.Context, t *target, o *output, duration time.D
 		end.Reason = "interrupted"
 	}
 	analysis, err := recorder.Finish(end)
-	if lost := o.close(w, analysis); err == nil {
+	if lost := o.close(ctx, w, analysis); err == nil {
 		err = lost
 	}
 	if err == nil && ctx.Err() != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -18,29 +19,34 @@ import (
 // output says where a run's reports and run file go.
 type output struct {
 	reports
-	live  live
-	out   string
-	quiet bool
-	still bool // no progress, but what is done
-	file  io.WriteCloser
-	path  string
+	live    live
+	metrics metrics
+	out     string
+	quiet   bool
+	still   bool // no progress, but what is done
+	file    io.WriteCloser
+	path    string
 }
 
 func (o *output) flags(f *pflag.FlagSet) {
 	o.reports.flags(f)
 	o.live.flags(f)
+	o.metrics.flags(f)
 	f.StringVar(&o.out, "out", "", `run file, NDJSON (default a new file under $XDG_STATE_HOME/coalmine/runs; "none" for none)`)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only warnings and the last line on standard error")
 	f.BoolVar(&o.still, "no-progress", false, "no live view and no progress lines; what is changed is still said")
 }
 
 // check finds what is wrong with what was asked for, before anything else is done.
-func (o *output) check() error { return errors.Join(o.reports.check(), o.live.check()) }
+func (o *output) check() error {
+	return errors.Join(o.reports.check(), o.live.check(), o.metrics.check())
+}
 
-// beside is a Recorder's Watch that the live page sees, too.
+// beside is a Recorder's Watch that the live page and the metrics see, too.
 func (o *output) beside(watch func(analyze.Analysis)) func(analyze.Analysis) {
 	return func(a analyze.Analysis) {
 		o.live.watch(a)
+		o.metrics.watch(a)
 		watch(a)
 	}
 }
@@ -51,6 +57,9 @@ func (o *output) open(w world, command string, now time.Time) error {
 		return err
 	}
 	if err := o.openFile(w, command, now); err != nil {
+		return err
+	}
+	if err := o.metrics.open(w); err != nil {
 		return err
 	}
 	return o.live.open(w)
@@ -79,12 +88,13 @@ func (o *output) openFile(w world, command string, now time.Time) error {
 }
 
 // close writes the reports, and says where they and the evidence are.
-func (o *output) close(w world, a analyze.Analysis) error {
+func (o *output) close(ctx context.Context, w world, a analyze.Analysis) error {
 	o.live.close(a)
 	err := errors.Join(o.write(w, a), o.file.Close())
 	if o.path != "" {
 		fmt.Fprintf(w.stderr, "run file: %s (show it again: coalmine report %s)\n", o.path, o.path)
 	}
+	o.metrics.close(ctx, a)
 	return err
 }
 
