@@ -32,8 +32,11 @@ func (s *spread) add(k, n uint64) {
 }
 
 // factor is how many times wider the blocks spread than independent trials would, at least 1; 1 while too few are known.
-func (s *spread) factor() float64 {
-	if s.blocks < fewestBlocks || s.k == 0 || s.k == s.n {
+func (s *spread) factor() float64 { return s.over(fewestBlocks) }
+
+// over is factor with another number of blocks for too few.
+func (s *spread) over(fewest int) float64 {
+	if s.blocks < fewest || s.k == 0 || s.k == s.n {
 		return 1
 	}
 	p := s.k / s.n

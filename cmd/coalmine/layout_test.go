@@ -15,7 +15,7 @@ func TestArrows(t *testing.T) {
 		"analyze/sequential":          {},
 		"analyze/capacity":            {"analyze/sequential"},
 		"analyze/strict":              {},
-		"analyze":                     {"attack", "analyze/sequential", "analyze/strict"},
+		"analyze":                     {"attack", "analyze/sequential", "analyze/capacity", "analyze/strict"},
 		"analyze/simulated":           {"attack"},
 		"report":                      {"analyze"},
 		"scenarios/emulator":          {},

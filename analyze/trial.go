@@ -1,0 +1,396 @@
+package analyze
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"coalmine/analyze/capacity"
+	"coalmine/analyze/sequential"
+	"coalmine/attack"
+)
+
+// Rating is a search for the highest rate at which objectives hold: what every trial of it is judged by.
+type Rating struct {
+	Objectives []Objective    `json:"objectives"`
+	Arm        string         `json:"arm"`     // stage, baseline or canary: whose objectives they are
+	Version    string         `json:"version"` // of that arm, as its answers spell it; "": the whole stage
+	Target     Target         `json:"target"`
+	Breaker    BreakerPolicy  `json:"breaker"`
+	Validity   ValidityPolicy `json:"validity"`
+	WarmUp     time.Duration  `json:"warm_up_ns"` // of each trial, not judged
+}
+
+// What Rating.Arm may be.
+const (
+	ArmStage    = "stage"
+	ArmBaseline = "baseline"
+	ArmCanary   = "canary"
+)
+
+// DefaultRating has a breaker that lets a trial at twice the capacity of a target that rejects what it cannot carry be
+// judged, half of whose answers are errors then, and stops at what is worse.
+func DefaultRating() Rating {
+	r := Rating{Arm: ArmStage, Validity: DefaultPolicy(true).Validity, WarmUp: time.Second,
+		Breaker: BreakerPolicy{Errors: 0.60, Throttled: 0.60, Over: Duration(2 * time.Second), MinHits: 100}}
+	return r
+}
+
+// Hits is how many the objectives need, at best, until a trial can pass at a risk.
+func (r Rating) Hits(risk float64) uint64 {
+	n := 0.0
+	for _, o := range r.Objectives {
+		n = max(n, 1.2*math.Log(1/risk)/o.theta())
+	}
+	return uint64(math.Ceil(n))
+}
+
+// Full is how long a trial should be at least that confirms a bound of an interval so wide: an overload of half of that
+// takes so long until half of what was sent waits longer than the slowest latency bound.
+func (r Rating) Full(width float64) time.Duration {
+	fill := time.Duration(4 * float64(slowestMax(r.Objectives)) / width)
+	return max(10*time.Second, fill.Round(time.Second))
+}
+
+// TrialArm is what one arm, or the whole stage, did in a trial.
+type TrialArm struct {
+	Name   string        `json:"name"`       // stage, a version, or unattributed
+	Rate   float64       `json:"rate_per_s"` // of its answers
+	Hits   uint64        `json:"hits"`
+	Errors uint64        `json:"errors"`
+	P50    time.Duration `json:"p50_ns"` // response times of successes
+	P99    time.Duration `json:"p99_ns"`
+}
+
+// TrialReport is a trial as it was judged.
+type TrialReport struct {
+	capacity.Done
+	Took     time.Duration `json:"took_ns"` // judged
+	Sent     float64       `json:"sent_per_s"`
+	Arms     []TrialArm    `json:"arms"` // the stage first
+	Sentence string        `json:"sentence"`
+	Breaker  string        `json:"breaker,omitempty"` // why the circuit breaker stopped the load
+}
+
+// Trial judges one load at one rate, window by window. A queue answers in bursts, so its tests are tempered by the spread
+// from second to second; it fails no sooner than after a quarter of the shortest time, unless most answers are bad, and
+// passes only if what came after the first half of the shortest time passes alone, for by then a queue that fills up has.
+type Trial struct {
+	rating  Rating
+	trial   capacity.Trial
+	checks  []*aim
+	errors  *sequential.Bound // everybody's errors, where one arm is judged: those without a version
+	breaker breaker
+
+	from    time.Duration // of what is judged
+	begun   bool
+	first   int64
+	all     totals
+	half    evidence
+	second  int64
+	now     [2]uint64 // errors and answers of the second being added up
+	bursts  spread
+	outcome capacity.Outcome
+	leaning capacity.Outcome
+	settled bool
+	why     string
+	tripped string
+}
+
+// aim is one objective's check.
+type aim struct {
+	Objective
+	check  check
+	spread spread
+	slow   [2]uint64
+}
+
+// NewTrial judges a trial of a valid rating.
+func NewTrial(r Rating, t capacity.Trial) (*Trial, error) {
+	levels := sequential.Levels{Alpha: t.Risk, Beta: t.Risk / float64(len(r.Objectives)), Budget: uint64(t.Rate*t.Longest.Seconds()) + 1}
+	j := &Trial{rating: r, trial: t, breaker: breaker{policy: r.Breaker}}
+	for _, o := range r.Objectives {
+		bound, err := sequential.NewBound(o.theta(), levels)
+		if err != nil {
+			return nil, err
+		}
+		a := &aim{Objective: o}
+		if o.Errors > 0 {
+			a.check = armErrors{test: bound, needed: -math.Log(t.Risk), limit: float64(o.Errors), version: r.Version, canary: true}
+			j.errors = &bound
+		} else {
+			a.check = armLatency{bound, o.Quantile, time.Duration(o.Max), r.Version, true}
+		}
+		j.checks = append(j.checks, a)
+	}
+	return j, nil
+}
+
+// Patience is how long a window may wait for its answers.
+func (r Rating) Patience() time.Duration { return max(time.Second, slowestMax(r.Objectives)) }
+
+// Add takes the next window.
+func (j *Trial) Add(w attack.Window) {
+	if !j.begun {
+		j.begun, j.from = true, w.Start+j.rating.WarmUp
+		j.first = int64(j.from / attack.WindowLength)
+	}
+	if j.settled {
+		return
+	}
+	if j.tripped = j.breaker.add(&w); w.Index >= j.first {
+		j.count(&w)
+		j.look()
+	}
+	if j.tripped != "" && !j.settled {
+		j.settle(capacity.Fail, "the circuit breaker stopped the load: "+j.tripped)
+	} else if j.settled && j.outcome == capacity.Fail {
+		j.tripped = "" // it was decided in time
+	}
+}
+
+func (j *Trial) count(w *attack.Window) {
+	j.all.add(w)
+	e := j.evidenceOf(w.Answers, 0)
+	for _, l := range w.Late {
+		if l.Index >= j.first {
+			j.all.late(l)
+			late := j.evidenceOf(l.Answers, 0)
+			e.canary.hits += late.canary.hits
+			e.canary.errors += late.canary.errors
+			e.canary.timeouts += late.canary.timeouts
+			e.canary.response.Merge(late.canary.response)
+		}
+	}
+	j.now[0], j.now[1] = j.now[0]+e.canary.errors, j.now[1]+e.canary.hits
+	for _, a := range j.checks {
+		a.slow[0] += surelyAbove(e.canary.response, time.Duration(a.Max)) + e.canary.timeouts
+		a.slow[1] += e.canary.successes() + e.canary.timeouts
+	}
+	if second := (w.Index - j.first + 1) / windowsPerSecond; second != j.second {
+		j.second = second
+		j.bursts.add(j.now[0], j.now[1])
+		j.now = [2]uint64{}
+		for _, a := range j.checks {
+			a.spread.add(min(a.slow[0], a.slow[1]), a.slow[1])
+			a.slow = [2]uint64{}
+		}
+	}
+	if j.took() <= j.trial.Shortest/2 {
+		j.half = j.evidence()
+		j.half.canary.response = slices.Clone(j.half.canary.response)
+		j.half.response = slices.Clone(j.half.response)
+	}
+}
+
+// evidenceOf has the judged arm as the canary. Of the whole stage, that is everybody.
+func (j *Trial) evidenceOf(a attack.Answers, pending uint64) evidence {
+	if j.rating.Version != "" {
+		t := totals{Answers: a, pending: pending}
+		return t.evidence("", j.rating.Version)
+	}
+	var everybody attack.Tally
+	for _, t := range a.Arms {
+		everybody.Merge(t)
+	}
+	for _, t := range a.Unattributed {
+		everybody.Merge(t)
+	}
+	return evidence{canary: armOf(&everybody), pending: pending}
+}
+
+func (j *Trial) evidence() evidence { return j.evidenceOf(j.all.Answers, j.all.pending) }
+
+func (j *Trial) took() time.Duration { return j.all.to - j.from }
+
+// fewestSeconds from which a trial's spread is looked at; less would see none in any trial that is short.
+const fewestSeconds = 3
+
+// look decides if it can: bad surroundings first, then fail before pass.
+func (j *Trial) look() {
+	if void := j.void(); void != "" {
+		j.settle(capacity.Invalid, void)
+		return
+	}
+	if k, n := classCount(j.all.Answers, attack.Throttled), j.all.hits; n >= fewestValid && float64(k)/float64(n) > float64(j.rating.Validity.Throttled) {
+		j.settle(capacity.Limited, sentence("%s of %s answers are 429", Count(k), Count(n)))
+		return
+	}
+	e := j.evidence()
+	since := e.since(j.half)
+	toPass, toFail := -math.Log(j.trial.Risk), -math.Log(j.trial.Risk/float64(len(j.checks)))
+	passing, broken, worst := true, (*aim)(nil), 0.0
+	for _, a := range j.checks {
+		e.bursts, e.slowBursts = j.bursts.over(fewestSeconds), a.spread.over(fewestSeconds)
+		since.bursts, since.slowBursts = e.bursts, e.slowBursts
+		of, then := j.seenBy(a, e), j.seenBy(a, since)
+		pass, fail := a.check.look(&of)
+		if a.Errors > 0 {
+			fail = max(fail, j.everybody(e.bursts))
+		}
+		if fail >= toFail && fail > worst {
+			worst, broken = fail, a
+		}
+		again, _ := a.check.look(&then)
+		passing = passing && pass >= toPass && again >= toPass
+	}
+	took := j.took()
+	switch {
+	case broken != nil && j.patient(&e):
+		if late := j.blamesGenerator(broken); late != "" {
+			j.settle(capacity.Invalid, late)
+			return
+		}
+		of := j.seenBy(broken, e)
+		j.settle(capacity.Fail, broken.says(&of, Fail))
+	case passing && took >= j.trial.Shortest:
+		j.settle(capacity.Pass, j.says(&e, Pass))
+	case took >= j.trial.Longest:
+		j.leaning = j.leans(&e)
+		j.settle(capacity.Undecided, j.says(&e, Undecided))
+	}
+}
+
+// seenBy is the evidence as an objective may count it: where everybody is judged, a hit that has no answer by now has waited
+// for longer than any bound on latency, for that is how long windows wait.
+func (j *Trial) seenBy(a *aim, e evidence) evidence {
+	if a.Errors == 0 && j.rating.Version == "" {
+		e.canary.hits, e.canary.errors, e.canary.timeouts = e.canary.hits+e.pending, e.canary.errors+e.pending, e.canary.timeouts+e.pending
+		e.pending = 0
+	}
+	return e
+}
+
+// everybody is the evidence that the stage breaks the bound on errors where one arm is judged: what the gateway answers
+// for an arm that is full names none.
+func (j *Trial) everybody(bursts float64) float64 {
+	if j.rating.Version == "" || j.errors == nil {
+		return 0
+	}
+	k := uint64(0)
+	for _, t := range j.all.Arms {
+		k += t.Failed()
+	}
+	for _, t := range j.all.Unattributed {
+		k += t.Failed()
+	}
+	return j.errors.Tempered(bursts).Fail(k, j.all.hits+j.all.pending)
+}
+
+// patient reports that a trial that confirms is old enough to fail: one burst at its beginning is none.
+func (j *Trial) patient(e *evidence) bool {
+	bad := e.canary.errors + e.errors
+	for _, a := range j.checks {
+		if a.Errors == 0 {
+			bad = max(bad, e.canary.errors+surelyAbove(e.canary.response, time.Duration(a.Max)))
+		}
+	}
+	gross := j.took() >= time.Second && 2*bad > e.canary.hits+e.errors
+	return j.trial.Purpose != capacity.Confirm || j.took() >= j.trial.Shortest/2 || gross
+}
+
+// blamesGenerator says that requests went out so late that a bound on latency can have been broken by that.
+func (j *Trial) blamesGenerator(a *aim) string {
+	if a.Errors > 0 {
+		return ""
+	}
+	v := j.rating.Validity
+	v.WakeLate = max(v.WakeLate, a.Max/10)
+	v.WakeShare = min(v.WakeShare, Percentage(a.theta()))
+	return j.all.generatorLate(v)
+}
+
+// void is why the trial says nothing: the load was not what it should have been, or not understood.
+func (j *Trial) void() string {
+	v := j.rating.Validity
+	if j.all.due < fewestValid {
+		return ""
+	}
+	if short := j.all.due - min(j.all.sent, j.all.due); Percentage(float64(short)/float64(j.all.due)) > v.Short && j.all.blocked.Total() < short && j.took() >= time.Second {
+		return sentence("the load generator fell short: %s of %s due requests were sent", Count(j.all.sent), Count(j.all.due))
+	}
+	return ""
+}
+
+func (j *Trial) leans(e *evidence) capacity.Outcome {
+	for _, a := range j.checks {
+		of := j.seenBy(a, *e)
+		c := a.check.explain(&of, Undecided, reading{})
+		_, fail := a.check.look(&of)
+		few := a.theta()*float64(c.N) < 10 // of few hits one is no sign
+		if float64(c.K) > a.theta()*float64(c.N) && (!few || fail > math.Log(3)) {
+			return capacity.Fail
+		}
+	}
+	return capacity.Pass
+}
+
+func (j *Trial) says(e *evidence, o Outcome) string {
+	var all []string
+	for _, a := range j.checks {
+		of := j.seenBy(a, *e)
+		all = append(all, a.says(&of, o))
+	}
+	return strings.Join(all, "; ")
+}
+
+func (a *aim) says(e *evidence, o Outcome) string {
+	c := a.check.explain(e, o, reading{})
+	seen := "no answer"
+	switch {
+	case c.Estimate == nil:
+	case a.Errors > 0:
+		seen = sentence("errors %s of %s (%s)", Count(c.K), Count(c.N), Share(*c.Estimate))
+	default:
+		seen = sentence("%s %s, %s of %s slower than %s", a.Quantile, Short(time.Duration(*c.Estimate)), Count(c.K), Count(c.N), Short(time.Duration(a.Max)))
+	}
+	return seen
+}
+
+func (j *Trial) settle(o capacity.Outcome, why string) { j.settled, j.outcome, j.why = true, o, why }
+
+// Settled reports that nothing more is needed.
+func (j *Trial) Settled() bool { return j.settled }
+
+// Report is the trial as it stands; at is the time since the search began.
+func (j *Trial) Report(at time.Duration) TrialReport {
+	if !j.settled && j.begun {
+		e := j.evidence()
+		j.leaning = j.leans(&e)
+		j.why = j.says(&e, Undecided)
+	}
+	took := max(j.took(), 0)
+	r := TrialReport{Took: took, Sentence: j.why, Breaker: j.tripped}
+	r.Done = capacity.Done{Trial: j.trial, Outcome: j.outcome, Leaning: j.leaning, At: at}
+	seconds := max(took.Seconds(), attack.WindowLength.Seconds())
+	r.Sent = float64(j.all.sent) / seconds
+	e := j.evidence()
+	r.Good = float64(e.canary.successes()) / seconds
+	r.Arms = j.arms(seconds)
+	return r
+}
+
+func (j *Trial) arms(seconds float64) (all []TrialArm) {
+	var everybody, nobody attack.Tally
+	one := func(name string, t *attack.Tally) TrialArm {
+		return TrialArm{Name: name, Rate: float64(t.Hits) / seconds, Hits: t.Hits, Errors: min(t.Failed(), t.Hits), P50: t.Response.Quantile(0.5), P99: t.Response.Quantile(0.99)}
+	}
+	target := j.rating.Target
+	for _, name := range []string{target.Baseline, target.Canary} {
+		if t := j.all.Arms[name]; t != nil && name != "" {
+			all = append(all, one(name, t))
+		}
+	}
+	for _, t := range j.all.Arms {
+		everybody.Merge(t)
+	}
+	for _, t := range j.all.Unattributed {
+		everybody.Merge(t)
+		nobody.Merge(t)
+	}
+	if nobody.Hits > 0 && len(all) > 0 {
+		all = append(all, one("unattributed", &nobody))
+	}
+	return append([]TrialArm{one(ArmStage, &everybody)}, all...)
+}

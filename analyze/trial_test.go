@@ -1,0 +1,141 @@
+package analyze
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"coalmine/analyze/capacity"
+	"coalmine/analyze/simulated"
+	"coalmine/attack"
+)
+
+func objectives(t *testing.T, texts ...string) (all []Objective) {
+	t.Helper()
+	for _, text := range texts {
+		var o Objective
+		if err := o.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+func TestObjectivesAreReadAsTheyAreSaid(t *testing.T) {
+	for text, want := range map[string]string{
+		"p99 <= 250ms": "p99 <= 250ms", "p99.9<=1s": "p99.9 <= 1s", "errors<=0.1%": "errors <= 0.1%", " errors  <=  5 % ": "errors <= 5%",
+	} {
+		if got := objectives(t, text)[0].String(); got != want {
+			t.Errorf("%q reads as %q, want %q", text, got, want)
+		}
+	}
+	for text, part := range map[string]string{
+		"p99 < 250ms": "want a bound like", "": "want a bound like", "p99 <= 250": "want a time above 0", "p99 <= 0s": "want a time above 0",
+		"p100 <= 1s": "p1 to p99.99", "rps <= 5": "left of", "errors <= 1": "want a percentage", "errors <= 0%": "above 0%", "errors <= 100%": "below 100%",
+	} {
+		var o Objective
+		if err := o.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%q: %v, want %q", text, err, part)
+		}
+	}
+	if err := CheckObjectives(nil); err == nil {
+		t.Error("no objective is fine")
+	}
+	if err := CheckObjectives(objectives(t, "p99 <= 1s", "p99 <= 2s")); err == nil || !strings.Contains(err.Error(), "the same") {
+		t.Errorf("two bounds of p99: %v", err)
+	}
+	if err := CheckObjectives(objectives(t, "p99 <= 1s", "p95 <= 500ms", "errors <= 1%")); err != nil {
+		t.Error(err)
+	}
+}
+
+// judged runs a trial on a simulated stage.
+func judged(t *testing.T, r Rating, stage simulated.Canary, change func(*attack.Window)) TrialReport {
+	t.Helper()
+	trial := capacity.Trial{Rate: float64(stage.Rate), Shortest: 4 * time.Second, Longest: 12 * time.Second, Risk: 0.01, Purpose: capacity.Confirm}
+	j, err := NewTrial(r, trial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for w := range stage.Windows() {
+		if change != nil {
+			change(&w)
+		}
+		if j.Add(w); j.Settled() {
+			return j.Report(w.End())
+		}
+	}
+	t.Fatal("no window left")
+	return TrialReport{}
+}
+
+func TestTrialOutcomes(t *testing.T) {
+	good := simulated.Version{Name: "1", Median: 20 * time.Millisecond, Sigma: 0.5, Errors: 0.0002}
+	healthy := simulated.Canary{Seed: 1, Rate: 1000, Share: 0.1, Timeout: 10 * time.Second, Patience: time.Second, Baseline: good, Canary: good}
+	healthy.Canary.Name = "2"
+	with := func(change func(*simulated.Canary)) simulated.Canary {
+		c := healthy
+		change(&c)
+		return c
+	}
+	rating := DefaultRating()
+	rating.Objectives = objectives(t, "p99 <= 250ms", "errors <= 1%")
+	rating.Target = Target{Baseline: "1", Canary: "2"}
+	canary := rating
+	canary.Arm, canary.Version = ArmCanary, "2"
+	throttled := func(w *attack.Window) {
+		for _, tally := range w.Arms {
+			tally.Errors = map[attack.Class]uint64{attack.Throttled: tally.Hits / 20}
+		}
+	}
+	late := func(w *attack.Window) { w.Wake = attack.Histogram{{Bin: attack.BinOf(time.Second), Count: w.Sent}} }
+	for name, c := range map[string]struct {
+		rating Rating
+		stage  simulated.Canary
+		change func(*attack.Window)
+		want   capacity.Outcome
+		says   string
+	}{
+		"healthy":             {rating, healthy, nil, capacity.Pass, "p99"},
+		"slow":                {rating, with(func(c *simulated.Canary) { c.Baseline.Median = 120 * time.Millisecond }), nil, capacity.Fail, "p99"},
+		"hanging":             {rating, with(func(c *simulated.Canary) { c.Baseline.Hang = 0.05 }), nil, capacity.Fail, "p99"},
+		"erring":              {rating, with(func(c *simulated.Canary) { c.Baseline.Errors = 0.03 }), nil, capacity.Fail, "errors"},
+		"throttled":           {rating, healthy, throttled, capacity.Limited, "429"},
+		"slow, sent late":     {rating, with(func(c *simulated.Canary) { c.Baseline.Median = 120 * time.Millisecond }), late, capacity.Invalid, "late"},
+		"late all the same":   {rating, healthy, late, capacity.Pass, ""},
+		"short":               {rating, healthy, func(w *attack.Window) { w.Sent /= 2 }, capacity.Invalid, "fell short"},
+		"near the bound":      {rating, with(func(c *simulated.Canary) { c.Baseline.Errors, c.Canary.Errors = 0.0096, 0.0096 }), nil, capacity.Undecided, "errors"},
+		"collapsed":           {rating, with(func(c *simulated.Canary) { c.Baseline.Errors = 0.9 }), nil, capacity.Fail, "circuit breaker"},
+		"canary slow, stage":  {rating, with(func(c *simulated.Canary) { c.Canary.Median, c.Share = 200*time.Millisecond, 0.5 }), nil, capacity.Fail, "p99"},
+		"canary slow, canary": {canary, with(func(c *simulated.Canary) { c.Canary.Median = 200 * time.Millisecond }), nil, capacity.Fail, "p99"},
+		"canary healthy":      {canary, with(func(c *simulated.Canary) { c.Baseline.Median, c.Rate = 200*time.Millisecond, 3000 }), nil, capacity.Pass, "p99"},
+		"canary overloaded":   {canary, with(func(c *simulated.Canary) { c.Canary.Anonymous = 0.6 }), nil, capacity.Fail, "errors"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := judged(t, c.rating, c.stage, c.change)
+			if r.Outcome != c.want || !strings.Contains(r.Sentence, c.says) {
+				t.Errorf("%s after %s (%s), want %s with %q", r.Outcome, r.Took, r.Sentence, c.want, c.says)
+			}
+			if (r.Breaker != "") != (name == "collapsed") {
+				t.Errorf("breaker %q", r.Breaker)
+			}
+			if r.Outcome == capacity.Pass && r.Took < 4*time.Second || r.Breaker == "" && len(r.Arms) < 3 || r.Arms[0].Name != ArmStage {
+				t.Errorf("%s after %s, arms %+v", r.Outcome, r.Took, r.Arms)
+			}
+		})
+	}
+}
+
+func TestRatingPlans(t *testing.T) {
+	r := Rating{Objectives: objectives(t, "p99 <= 250ms", "errors <= 0.1%")}
+	if got := r.Full(0.05); got != 20*time.Second {
+		t.Errorf("full trials take %s, want 20s", got)
+	}
+	if got := r.Hits(0.01); got < 5000 || got > 6000 {
+		t.Errorf("%d hits, want some 5,500", got)
+	}
+	if got := r.Patience(); got != time.Second {
+		t.Errorf("patience %s", got)
+	}
+}
