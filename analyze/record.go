@@ -272,7 +272,7 @@ func contradiction(w *attack.Window) string {
 		return "due is not hits and pending"
 	case !plausible(w.Answers) || answered(w.Answers) != w.Hits:
 		return "hits are not those of its arms"
-	case w.Turns.Same > most || w.Turns.Switched > most || !bounded(w.Wake, most) || !bounded(w.Blocked, most):
+	case w.Turns.Same > most || w.Turns.Switched > most || !bounded(w.Wake, most) || !bounded(w.Blocked, most) || !bounded(w.Opened, most):
 		return "a count is absurd"
 	}
 	for _, l := range w.Late {

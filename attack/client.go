@@ -33,15 +33,16 @@ const (
 // There is no net/http Transport in it: its two goroutines a connection cost half of what a hit costs, it retries
 // where an error has to be counted, and it does not say on which connection an answer came, which turns need.
 type client struct {
-	address    string
-	tls        *tls.Config // nil: plain
+	tls        *tls.Config         // nil: plain
+	transport  *http.Transport     // nil: connections of our own
+	opened     func(time.Duration) // told how long it took to open a connection; nil: nobody is
 	source     *source
 	identified bool // each request has an id
 	now        clock
 	timeout    time.Duration
 	timeouts   timeouts
 	keep       int // bytes of a body
-	dialer     net.Dialer
+	dialer     dialer
 }
 
 // newClient prepares a plan that is valid.
@@ -55,7 +56,7 @@ func newClient(ctx context.Context, p Plan) (*client, error) {
 		return nil, err
 	}
 	c := &client{
-		address:    hostPort(to),
+		dialer:     newDialer(hostPort(to), p.ConnectTo),
 		source:     source,
 		identified: p.RequestIDs,
 		now:        clockSince(p.Epoch),
@@ -67,7 +68,11 @@ func newClient(ctx context.Context, p Plan) (*client, error) {
 		c.keep = keptBytes
 	}
 	if to.Scheme == "https" {
-		c.tls = &tls.Config{ServerName: to.Hostname(), InsecureSkipVerify: p.Insecure, NextProtos: []string{"http/1.1"}}
+		c.tls = &tls.Config{ServerName: to.Hostname(), InsecureSkipVerify: p.Insecure, NextProtos: []string{"http/1.1"},
+			ClientSessionCache: tls.NewLRUClientSessionCache(0)}
+	}
+	if p.viaNetHTTP() {
+		c.transport = c.newTransport(p)
 	}
 	return c, nil
 }
@@ -119,6 +124,7 @@ type connection struct {
 	wire     *wire    // what it goes over; what is closed, because a farewell of TLS could block
 	unwatch  func() bool
 	fresh    bool
+	begun    time.Duration // opening before the load
 	answered time.Duration // the last hit, on the client's clock
 	parser   parser
 	reply    reply
@@ -167,6 +173,11 @@ func (c *connection) do(ctx context.Context, n uint64, sent time.Duration) *repl
 	}
 	if idle >= idleForReopen && !c.request.idempotent {
 		c.close()
+	}
+	if c.transport != nil {
+		c.viaNetHTTP(ctx, sent+c.timeout)
+		c.reply.answered = c.now()
+		return &c.reply
 	}
 	c.timeouts.begin(&c.timer, sent+c.timeout)
 	c.attempt(ctx, sent, idle)
@@ -225,9 +236,10 @@ func (c *connection) exchange() (reusable bool) {
 }
 
 func (c *connection) open(ctx context.Context, deadline time.Duration) error {
-	dialing, cancel := context.WithTimeout(ctx, deadline-c.now())
+	begun := c.now()
+	dialing, cancel := context.WithTimeout(ctx, deadline-begun)
 	defer cancel()
-	raw, err := c.dialer.DialContext(dialing, "tcp", c.address)
+	raw, err := c.dialer.dial(dialing)
 	if err != nil {
 		return err
 	}
@@ -249,6 +261,9 @@ func (c *connection) open(ctx context.Context, deadline time.Duration) error {
 	c.parser.from = conn
 	c.timer.watch(raw)
 	c.unwatch = context.AfterFunc(ctx, func() { raw.Close() })
+	if c.client.opened != nil {
+		c.client.opened(c.now() - begun)
+	}
 	return nil
 }
 

@@ -50,6 +50,12 @@ type Plan struct {
 
 	Baseline, Canary string // the versions whose turns are counted; either empty: none are
 
+	Warm      int    // connections opened before the first hit is due; 0: for 50 ms of hits, 64 at most, or all of a closed loop; negative: none
+	ConnectTo string // where connections go instead of the URL's host: "ADDRESS:PORT" or "unix:PATH"; empty: all its addresses in turn
+	HTTP2     bool   // by net/http, and nothing else than HTTP/2; a hit costs several times as much, and turns are not counted
+	Proxy     string // URL of an HTTP proxy; by net/http, too; empty: none
+	Engine    string // "": this package's; EngineVegeta: to compare with
+
 	Insecure  bool   // the target's certificate is not verified
 	UserAgent string // unless the target's headers have one; empty: "coalmine"
 	RunID     string // sent as X-Coalmine-Run; empty: not sent
@@ -91,6 +97,16 @@ func (p Plan) Validate() error {
 		return fmt.Errorf("connections: %d is negative: want at least 1, or 0 for the default", p.Connections)
 	case p.Timeout < 0:
 		return fmt.Errorf("timeout: %v is negative: want a positive time, or 0 for %v", p.Timeout, DefaultTimeout)
+	case !validConnectTo(p.ConnectTo):
+		return fmt.Errorf("connect to: %q: want ADDRESS:PORT like 127.0.0.1:443, or unix:PATH", p.ConnectTo)
+	case p.Proxy != "" && !validProxy(p.Proxy):
+		return errors.New("proxy: want a URL like http://proxy.example.com:3128")
+	case p.Proxy != "" && (p.HTTP2 || p.ConnectTo != ""):
+		return errors.New("proxy: with HTTP/2 or another place to connect to: want one of them")
+	case p.Engine != "" && p.Engine != EngineVegeta:
+		return fmt.Errorf("engine: %q: want %q, or nothing for coalmine's own", p.Engine, EngineVegeta)
+	case p.Engine != "" && (p.closedLoop() || len(p.Targets) > 0):
+		return fmt.Errorf("engine: %s: want a rate and one target", p.Engine)
 	case p.Baseline != "" && p.Baseline == p.Canary:
 		return fmt.Errorf("baseline and canary: both are %q: want two versions", p.Baseline)
 	case !validFieldValue(p.UserAgent):
@@ -108,6 +124,11 @@ func (p Plan) Validate() error {
 		return errors.New("expect: json of a HEAD request, whose answer has no body: want method GET, or no json")
 	}
 	return nil
+}
+
+func validProxy(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "socks5")
 }
 
 // validateTarget never repeats the whole URL: it may hold a credential.

@@ -41,11 +41,14 @@ type hit struct {
 
 // A worker is an open connection, or one about to be, and whoever waits for its answer.
 type worker struct {
-	hits chan hit
+	connection *connection
+	hits       chan hit
 }
 
+func newWorker(c *connection) *worker { return &worker{c, make(chan hit, 1)} }
+
 // openLoop prepares the queue and starts the dispatcher.
-func (r *run) openLoop() {
+func (r *run) openLoop(warm []*connection) {
 	q := &r.queue
 	q.pacer = r.plan.pacer()
 	_, q.random = q.pacer.(*poisson)
@@ -62,6 +65,16 @@ func (r *run) openLoop() {
 		r.tally.end = r.begin + q.pacer.Due(n-1) + 1
 	}
 	r.tally.due = func(t time.Duration) uint64 { return q.pacer.DueBefore(t - r.begin) }
+	if r.plan.Engine == EngineVegeta {
+		r.running.Go(r.vegetaLoop)
+		return
+	}
+	for _, c := range warm {
+		w := newWorker(c)
+		q.idle = append(q.idle, w)
+		r.running.Go(func() { r.work(w) })
+	}
+	q.workers = len(warm)
 	r.running.Go(r.dispatch)
 }
 
@@ -104,7 +117,7 @@ func (r *run) dispatchDue() (wait time.Duration, more bool) {
 		case q.workers < q.connections:
 			q.workers++
 			h.blocked = q.take(r.now())
-			w := &worker{hits: make(chan hit, 1)}
+			w := newWorker(r.client.connection())
 			w.hits <- h
 			r.running.Go(func() { r.work(w) })
 		default:
@@ -162,9 +175,8 @@ func (q *queue) again(w *worker, now clock) (hit, bool) {
 
 // work carries hits over one connection until the run ends.
 func (r *run) work(w *worker) {
-	c := r.client.connection()
-	defer c.close()
-	s := sender{run: r, connection: c}
+	defer w.connection.close()
+	s := sender{run: r, connection: w.connection}
 	for {
 		select {
 		case h := <-w.hits:

@@ -24,8 +24,9 @@ const closedLoopPause = 10 * time.Millisecond
 // its windows, never the load: they wait in memory, ten a second.
 //
 // A hit's service time begins when a connection takes it: where that has to be opened first, dialing and the TLS
-// handshake are part of it, and of Timeout. Redirects are not followed, compression is not asked for, proxies are
-// not used.
+// handshake are part of it, and of Timeout; how long they took is in Window.Opened, too. Connections are opened before
+// the first hit is due, as Plan.Warm says. Redirects are not followed, compression is not asked for, proxies are used
+// only where the plan names one.
 //
 // At the end of the duration it goes on until all windows are sealed, at most Patience; what is then unanswered is
 // cancelled and stays pending. When ctx ends everything stops at once, and the windows that have evidence are still
@@ -88,10 +89,13 @@ func start(ctx context.Context, p Plan) *run {
 		panic("attack: run of a plan that is not valid: " + err.Error())
 	}
 	now := client.now
+	ctx, cancel := context.WithCancel(ctx)
+	warm := client.warmUp(ctx, p.warm())
 	// The next line, at the earliest the first.
 	begin := max(0, (now()+WindowLength-1)/WindowLength*WindowLength)
 	r := &run{plan: p, client: client, expect: p.Expect.parse(), now: now, begin: begin, tally: newTally(p, now, begin)}
-	r.ctx, r.cancel = context.WithCancel(ctx)
+	r.ctx, r.cancel = ctx, cancel
+	client.count(warm, r.tally.opened)
 	if p.Hits != nil {
 		r.finished = p.Hits.hear(p, time.Now().Add(-now()))
 	}
@@ -100,11 +104,12 @@ func start(ctx context.Context, p Plan) *run {
 	}
 	r.tally.limit = p.Allowed()
 	if p.closedLoop() {
-		for range p.connections() {
-			r.running.Go(r.closedLoop)
+		for i := range p.connections() {
+			c := client.given(warm, i)
+			r.running.Go(func() { r.closedLoop(c) })
 		}
 	} else {
-		r.openLoop()
+		r.openLoop(warm)
 	}
 	if client.source.changing() {
 		r.running.Go(func() { client.source.renew(r.ctx) })
@@ -122,6 +127,9 @@ func start(ctx context.Context, p Plan) *run {
 func (r *run) stop() {
 	r.cancel()
 	r.running.Wait()
+	if r.client.transport != nil {
+		r.client.transport.CloseIdleConnections()
+	}
 }
 
 // settle charges the budget with what was sent, once the run has ended.
@@ -143,8 +151,7 @@ func (r *run) interrupt() {
 }
 
 // closedLoop is one connection of a closed loop.
-func (r *run) closedLoop() {
-	c := r.client.connection()
+func (r *run) closedLoop(c *connection) {
 	defer c.close()
 	s := sender{run: r, connection: c}
 	wait := r.begin - r.now()
@@ -159,7 +166,6 @@ func (r *run) closedLoop() {
 		if r.ctx.Err() != nil {
 			return
 		}
-
 		number, due, ok := r.tally.take()
 		if !ok {
 			return

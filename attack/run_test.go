@@ -245,11 +245,32 @@ func TestCancelDuringHandshake(t *testing.T) {
 	var cancelled time.Time
 	time.AfterFunc(250*time.Millisecond, func() { cancelled = time.Now(); cancel() })
 	got := new(sum)
-	for w := range Run(ctx, Plan{Target: target("https://" + silent.Addr().String()), Rate: perSecond(50)}) {
+	for w := range Run(ctx, Plan{Target: target("https://" + silent.Addr().String()), Rate: perSecond(50), Warm: -1}) {
 		got.add(t, w)
 	}
 	if took := time.Since(cancelled); took > 100*time.Millisecond || got.Sent == 0 || got.Pending != got.Due {
 		t.Errorf("stopped after %v, %d due, %d sent, %d pending", took, got.Due, got.Sent, got.Pending)
+	}
+	leak()
+}
+
+// Before the load has begun, too.
+func TestCancelWhileConnectionsOpen(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	leak := noLeak(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var cancelled time.Time
+	time.AfterFunc(50*time.Millisecond, func() { cancelled = time.Now(); cancel() })
+	for w := range Run(ctx, Plan{Target: target("https://" + silent.Addr().String()), Rate: perSecond(50)}) {
+		t.Errorf("a window of nothing: %+v", w)
+	}
+	if took := time.Since(cancelled); took > 100*time.Millisecond {
+		t.Errorf("stopped after %v", took)
 	}
 	leak()
 }

@@ -137,6 +137,7 @@ func (s *sum) add(t testing.TB, w Window) {
 	s.Turns.Switched += w.Turns.Switched
 	s.Wake.Merge(w.Wake)
 	s.Blocked.Merge(w.Blocked)
+	s.Opened.Merge(w.Opened)
 	s.Examples = append(s.Examples, w.Examples...)
 	s.all.Merge(w.Answers)
 	for _, l := range w.Late {

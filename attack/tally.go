@@ -88,6 +88,7 @@ type carried struct {
 	lateIDs       int
 	turns         Turns
 	wake, blocked Histogram // of hits that were sent after their window was sealed
+	opened        Histogram
 	examples      []string
 }
 
@@ -187,6 +188,13 @@ func (t *tally) sent(due, sent time.Duration, blocked bool) {
 		wake = block
 	}
 	wake.Add(sent - due)
+}
+
+// opened counts how long it took to open a connection.
+func (t *tally) opened(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.carried.opened.Add(d)
 }
 
 // unsent takes back that a hit was sent, if its window is still open; its lateness stays.
@@ -384,7 +392,7 @@ func (t *tally) sealRest() {
 		due := t.dueIn(t.first)
 		c := &t.carried
 		last := windowEnd(t.first) >= t.end
-		if last && due == 0 && c.turns == (Turns{}) && len(c.late)+len(c.wake)+len(c.blocked)+len(c.examples) == 0 {
+		if last && due == 0 && c.turns == (Turns{}) && len(c.late)+len(c.wake)+len(c.blocked)+len(c.opened)+len(c.examples) == 0 {
 			break
 		}
 		t.seal(due)
@@ -411,6 +419,7 @@ func (t *tally) seal(due uint64) {
 		Turns:    t.carried.turns,
 		Wake:     w.wake,
 		Blocked:  w.blocked,
+		Opened:   t.carried.opened,
 		Examples: t.carried.examples,
 	}
 	sealed.Wake.Merge(t.carried.wake)

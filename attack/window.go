@@ -148,7 +148,7 @@ type Turns struct {
 // later. Everything in it adds.
 //
 // Due = Hits + Pending, and Hits are those of Arms and Unattributed. What belongs to no open window goes into the one
-// sealed next: late answers, turns, examples, and the lateness of hits sent after their window was sealed. A hit that
+// sealed next: late answers, turns, examples, opened connections, and the lateness of hits sent after their window was sealed. A hit that
 // this machine could not send, for want of files or ports, stays pending and is not counted as sent.
 type Window struct {
 	Phase   string        `json:"phase"`
@@ -165,6 +165,7 @@ type Window struct {
 	Turns    Turns            `json:"turns"`
 	Wake     Histogram        `json:"wake,omitzero"`      // sent after due though a connection was free: the generator's doing
 	Blocked  Histogram        `json:"blocked,omitzero"`   // sent after due because every connection was busy: the target's doing
+	Opened   Histogram        `json:"opened,omitzero"`    // how long connections took to open, by dialing and handshake
 	Examples []string         `json:"examples,omitempty"` // at most two a run, redacted: answers of class wrong
 }
 
