@@ -93,7 +93,7 @@ func discreet(err error) string {
 	text := err.Error()
 	for _, kind := range []string{"bad header", "bad URL", "parse error"} {
 		if strings.HasPrefix(text, kind) {
-			return kind
+			return kind + map[string]string{"parse error": `: want a JSON object on a line of its own, with "method" and "url"`}[kind]
 		}
 	}
 	return text

@@ -47,7 +47,8 @@ func (w world) attack(ctx context.Context, t *target, o *output, duration time.D
 	if err != nil {
 		return err
 	}
-	defer t.done(w)
+	o.also = func() { t.done(w) }
+	defer o.also()
 	plan, err := t.attackPlan(ctx, w)
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ type output struct {
 	still   bool // no progress, but what is done
 	file    io.WriteCloser
 	path    string
+	also    func() // done first when it is closed; may be nil
 }
 
 func (o *output) flags(f *pflag.FlagSet) {
@@ -89,6 +90,9 @@ func (o *output) openFile(w world, command string, now time.Time) error {
 
 // close writes the reports, and says where they and the evidence are.
 func (o *output) close(ctx context.Context, w world, a analyze.Analysis) error {
+	if o.also != nil {
+		o.also()
+	}
 	o.live.close(a)
 	err := errors.Join(o.write(w, a), o.file.Close())
 	if o.path != "" {

@@ -150,8 +150,8 @@ func readFile(w world, name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// ready prepares what takes time, or leaves something behind that done clears away: headers from commands, credentials
-// to sign with, the hit log. What is wrong with any of it is told before anything is sent.
+// ready prepares what takes time: headers from commands, credentials to sign with. What is wrong with any of it is told
+// before anything is sent; done ends it.
 func (q *requests) ready(ctx context.Context, w world, a cloud, to string) (apply func(*attack.Plan), err error) {
 	live := new(attack.Live)
 	if err := q.runCommands(ctx, live); err != nil {
@@ -163,9 +163,6 @@ func (q *requests) ready(ctx context.Context, w world, a cloud, to string) (appl
 		if sign, err = q.signing.Signer(ctx, config, to); err != nil {
 			return nil, usagef("--sigv4: %w", err)
 		}
-	}
-	if err := q.openHits(); err != nil {
-		return nil, err
 	}
 	return func(p *attack.Plan) {
 		header := p.Target.Header.Clone()
@@ -187,6 +184,7 @@ func (q *requests) ready(ctx context.Context, w world, a cloud, to string) (appl
 	}, nil
 }
 
+// openHits begins the hit log, last of all: what was there is gone then.
 func (q *requests) openHits() error {
 	if q.hits == "" {
 		return nil

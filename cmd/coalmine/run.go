@@ -148,8 +148,12 @@ func (p *play) tell(ctx context.Context, w world, client *stage.Client, note str
 		return err
 	}
 	defer j.Close()
-	defer p.done(w)
+	p.output.also = func() { p.done(w) }
+	defer p.output.also()
 	if s.Load.With, err = p.requests.ready(ctx, w, p.cloud, client.InvokeURL(ref)); err != nil {
+		return err
+	}
+	if err := p.openHits(); err != nil {
 		return err
 	}
 	ready, err := s.Prepare(ctx, client, ref, "coalmine/"+version, unique())

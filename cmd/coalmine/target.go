@@ -172,7 +172,12 @@ func (t *target) plan(ctx context.Context, w world, to string, rate vegeta.Rate,
 	if !loopback(to) {
 		plan.MaxRate = t.maxRate // also while catching up
 	}
-	return plan, usage(plan.Validate())
+	if err := plan.Validate(); err != nil {
+		return plan, usage(err)
+	}
+	err = t.openHits()
+	plan.Hits = t.log
+	return plan, err
 }
 
 // loopback reports whether load on the URL stays on this machine.
