@@ -31,7 +31,7 @@ type chart struct {
 }
 
 type axis struct {
-	Unit string   `json:"unit"` // s, %, ms, /s, nines, odds
+	Unit string   `json:"unit"` // s, %, ms, /s, nines, odds, run
 	Log  bool     `json:"log,omitempty"`
 	Min  *float64 `json:"min,omitempty"`
 	Max  *float64 `json:"max,omitempty"`
@@ -42,7 +42,8 @@ type series struct {
 	Tone   string  `json:"tone"`           // names a colour
 	Dash   int     `json:"dash,omitempty"` // so that colour does not say it alone
 	Dots   bool    `json:"dots,omitempty"`
-	Spans  bool    `json:"spans,omitempty"` // drawn over moments without a value
+	Points bool    `json:"points,omitempty"` // on the line
+	Spans  bool    `json:"spans,omitempty"`  // drawn over moments without a value
 	Values numbers `json:"values"`
 }
 
@@ -175,6 +176,8 @@ func (a axis) text(x float64) string {
 		return fmt.Sprintf("%.4g /s", x)
 	case "nines":
 		return percentile(1 - math.Pow(10, -x))
+	case "run":
+		return fmt.Sprintf("%.0f", x)
 	case "odds":
 		return odds(x * math.Ln10)
 	}

@@ -237,29 +237,39 @@ func values(all []series) (out []numbers) {
 	return out
 }
 
-// percentiles has one point for every 20th of a power of ten of 1/(1-q).
 func (d *drawing) percentiles() chart {
-	const perDecade = 20
-	c := chart{ID: "percentiles", Half: true, Title: "Latency by percentile", X: axis{Unit: "nines"}, Y: axis{Unit: "ms", Log: true},
-		Caption: "Response times of successes. Each step to the right leaves out nine tenths of the slower answers: p90, p99, p99.9."}
 	var curves []analyze.Curve
+	var lines []series
 	for _, curve := range d.t.Curves {
 		main := curve.Phase == analyze.During || curve.Phase == analyze.Attack || d.Header.Target.Alone()
 		context := (curve.Phase == analyze.Before || curve.Phase == analyze.Bake) && curve.Role != "foreign"
-		if (main || context) && slices.Contains(d.arms, curve.Arm) && curve.Response.Total() > 0 {
-			curves = append(curves, curve)
+		if !main && !context || !slices.Contains(d.arms, curve.Arm) {
+			continue
 		}
-	}
-	longest := 0
-	for i, curve := range curves {
-		points := curve.Points(perDecade)
 		s := series{Label: "version " + label(curve.Arm), Tone: d.tones[curve.Arm]}
 		if curve.Arm == d.Header.Target.Baseline {
 			s.Dash = 1
 		}
 		if curve.Phase != analyze.During && curve.Phase != analyze.Attack {
-			s.Label, s.Dash = s.Label+" "+curve.Phase, 2+i%2
+			s.Label, s.Dash = s.Label+" "+curve.Phase, 2+len(curves)%2
 		}
+		curves, lines = append(curves, curve), append(lines, s)
+	}
+	return percentileChart(curves, lines)
+}
+
+// percentileChart has one point for every 20th of a power of ten of 1/(1-q).
+func percentileChart(curves []analyze.Curve, lines []series) chart {
+	const perDecade = 20
+	c := chart{ID: "percentiles", Half: true, Title: "Latency by percentile", X: axis{Unit: "nines"}, Y: axis{Unit: "ms", Log: true},
+		Caption: "Response times of successes. Each step to the right leaves out nine tenths of the slower answers: p90, p99, p99.9."}
+	longest := 0
+	for i, curve := range curves {
+		points := curve.Points(perDecade)
+		if len(points) == 0 {
+			continue
+		}
+		s := lines[i]
 		for _, p := range points {
 			s.add(ms(p.Latency))
 		}

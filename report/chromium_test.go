@@ -60,10 +60,10 @@ func TestChromium(t *testing.T) {
 	chromium := browser(t)
 	hostile := cases["hostile"]
 	hostile.names[0] = "</script><script>alert(1)</script>"
-	for name, story := range map[string]told{"promote": cases["promote"], "hostile": hostile, "empty": cases["empty"]} {
+	for name, html := range map[string]string{"promote": page(t, cases["promote"].analysis(t)), "hostile": page(t, hostile.analysis(t)),
+		"empty": page(t, cases["empty"].analysis(t)), "comparison": compared(t, "promote", "reject-slow", "html")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			html := page(t, story.analysis(t))
 			file := filepath.Join(t.TempDir(), "report.html")
 			if err := os.WriteFile(file, []byte(html), 0o644); err != nil {
 				t.Fatal(err)

@@ -378,7 +378,7 @@ func facts(a analyze.Analysis) (out []fact) {
 
 // armsAtOnce is the first screen's table: who answered how.
 func armsAtOnce(a analyze.Analysis) (g grid) {
-	p := judgedPhase(a)
+	p := a.Main()
 	if p == nil {
 		return g
 	}
@@ -402,19 +402,6 @@ func armsAtOnce(a analyze.Analysis) (g grid) {
 			dashed(latency(arm.P50.Seconds())), dashed(latency(arm.P95.Seconds())), dashed(latency(arm.P99.Seconds()))})
 	}
 	return g
-}
-
-// judgedPhase is the phase that the verdict is about, or the last one.
-func judgedPhase(a analyze.Analysis) *analyze.Phase {
-	for i := range a.Phases {
-		if a.Phases[i].Name == analyze.During {
-			return &a.Phases[i]
-		}
-	}
-	if len(a.Phases) == 0 {
-		return nil
-	}
-	return &a.Phases[len(a.Phases)-1]
 }
 
 func armsGrid(a analyze.Analysis) (g grid) {

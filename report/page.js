@@ -13,6 +13,7 @@
     "ms": x => x >= 1000 ? short(x / 1000) + " s" : x < 1 ? short(x * 1000) + " µs" : short(x) + " ms",
     "/s": x => short(x) + " /s",
     "nines": x => "p" + +(100 - 100 * Math.pow(10, -x)).toFixed(Math.max(0, Math.ceil(x) - 1) + (x % 1 ? 1 : 0)),
+    "run": x => Number.isInteger(x) ? String(x) : "",
     "odds": x => x > 6 ? "1e" + x.toFixed(0) : x < -2 ? "<0.01" : short(Math.pow(10, x)),
   };
   const written = (unit, x) => x == null ? "–" : (units[unit] || String)(x);
@@ -131,15 +132,15 @@
           ...(c.y.log ? {splits: (u, i, low, high) => logSplits(low, high), filter: (u, splits) => splits} : {})},
       ],
       series: [
-        {label: c.x.unit === "nines" ? "percentile" : "time", value: (u, x) => written(c.x.unit, x)},
+        {label: {nines: "percentile", run: "run"}[c.x.unit] || "time", value: (u, x) => written(c.x.unit, x)},
         ...c.series.map(s => ({
           label: s.label, stroke: tone(s.tone), width: s.tone === "band" ? 1 : 2, dash: dashes[s.dash || 0], spanGaps: !!s.spans,
           value: (u, y) => written(c.y.unit, y),
-          points: s.dots ? {show: true, size: 5, fill: tone(s.tone), width: 0} : {show: (u, i) => u.data[i].filter(v => v != null).length < 3, size: 6},
+          points: s.dots ? {show: true, size: 5, fill: tone(s.tone), width: 0} : {show: (u, i) => s.points || u.data[i].filter(v => v != null).length < 3, size: 6},
           ...(s.dots ? {paths: () => null} : {}),
         })),
       ],
-      bands: (c.bands || []).map(b => ({series: [b[0] + 1, b[1] + 1], fill: tone("band") + "40"})),
+      bands: (c.bands || []).map(b => ({series: [b[0] + 1, b[1] + 1], fill: tone(c.series[b[0]].tone) + "30"})),
       legend: {show: !c.small, markers: {width: 3, fill: "transparent", stroke: (u, i) => tone(c.series[i - 1].tone), dash: (u, i) => c.series[i - 1].dots ? "dotted" : c.series[i - 1].dash ? c.series[i - 1].dash === 2 ? "dotted" : "dashed" : "solid"}},
       cursor: {points: {size: 7}, drag: {x: true, y: false}, ...(c.time && !c.small ? {sync: {key: "time", scales: ["x", null]}} : {})},
       hooks: {drawAxes: [u => beneath(c, u)], draw: [u => above(c, u)]},

@@ -148,7 +148,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"attack", "--url", "http://example.com/x", "--rate", "max"}, 2, "--rate max: only on loopback"},
 		{[]string{"attack", "--url", "http://127.0.0.1:1/x", "--classify", "learn"}, 2, "--classify: attack cannot learn"},
 		{gate("--classify", "learn"), 2, "--classify: learn wants to be alone"},
-		{[]string{"report"}, 2, "want one run file, got 0"},
+		{[]string{"report"}, 2, "want one run file, or two to compare, got 0"},
 		{[]string{"report", filepath.Join(dir, "none")}, 2, "no such file"},
 		{[]string{"report", broken}, 2, "run file: line 1"},
 		{[]string{"stack", "up"}, 2, "which control plane? want AWS_ENDPOINT_URL"},

@@ -11,14 +11,17 @@ import (
 )
 
 func (w world) reportCommand() *cobra.Command {
-	var policy string
+	var policy, history string
 	var shown reports
 	var schema bool
 	var log accessLog
 	c := &cobra.Command{
-		Use:   "report FILE",
-		Short: "Show a run again from its run file, or judge it by another policy",
-		Long: `Show a run again from its run file. With --policy the recorded windows are judged
+		Use:   "report FILE [FILE]",
+		Short: "Show a run again from its run file, judge it by another policy, or set two runs side by side",
+		Long: `Show a run again from its run file, or two runs side by side: arm by arm, and what
+differs beyond noise. With --history DIR, all runs of a directory in order of time.
+
+With --policy the recorded windows are judged
 anew, look by look: the verdict that policy would have given, and its exit code.
 
 With --access-log, answers of a run with --request-ids that named no version are
@@ -26,8 +29,12 @@ looked up in the stage's access log, which says whether the canary gave them, an
 the run is judged anew with each counted for its version; the exit code is that
 verdict's. The log comes minutes late; what it lacks stays without a version.`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 && !schema {
-				return fmt.Errorf("want one run file, got %d", len(args))
+			switch {
+			case schema:
+			case history != "" && len(args) > 0:
+				return fmt.Errorf("--history: want no run file beside it, got %d", len(args))
+			case history == "" && len(args) != 1 && len(args) != 2:
+				return fmt.Errorf("want one run file, or two to compare, got %d", len(args))
 			}
 			return nil
 		},
@@ -40,6 +47,15 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 			}
 			if err := shown.check(); err != nil {
 				return err
+			}
+			if len(args) != 1 {
+				if policy != "" || log.group != "" || shown.dir != "" {
+					return usagef("--policy, --access-log and --out-dir are about one run file")
+				}
+				if history != "" {
+					return w.history(history, shown.first())
+				}
+				return w.compare(args[0], args[1], shown.first())
 			}
 			file, err := os.Open(args[0])
 			if err != nil {
@@ -84,6 +100,7 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 	}
 	shown.flags(c.Flags())
 	c.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of --format json, and nothing else")
+	c.Flags().StringVar(&history, "history", "", "`DIR` whose run files are shown in order of time: split, errors and latency of each (table, json or html)")
 	log.flags(c.Flags())
 	c.Flags().StringVar(&policy, "policy", "", "judge the recorded windows by this policy file; the exit code is the new verdict's")
 	return c
