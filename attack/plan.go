@@ -194,6 +194,9 @@ func validFieldValue(s string) bool {
 
 func (p Plan) closedLoop() bool { return p.Rate.Freq == 0 && p.Pacer == nil }
 
+// PeakRate is the highest rate that is planned, in hits per second; 0 of a closed loop.
+func (p Plan) PeakRate() float64 { return p.pacer().Peak() }
+
 func (p Plan) pacer() Pacer {
 	if p.Pacer != nil {
 		return p.Pacer

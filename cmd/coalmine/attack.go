@@ -20,6 +20,7 @@ func (w world) attackCommand() *cobra.Command {
 	var (
 		t        target
 		o        output
+		p        pace
 		duration time.Duration
 	)
 	c := &cobra.Command{
@@ -33,16 +34,17 @@ func (w world) attackCommand() *cobra.Command {
 			if duration <= 0 {
 				return usagef("--duration: want more than 0, got %s", duration)
 			}
-			return w.attack(c.Context(), &t, &o, duration)
+			return w.attack(c.Context(), &t, &p, &o, duration)
 		},
 	}
 	t.flags(c.Flags(), `requests per time, like 500/s, or "max" for as fast as --connections allow (default 100/s)`)
+	p.flags(c.Flags())
 	o.flags(c.Flags())
 	c.Flags().DurationVar(&duration, "duration", 10*time.Second, "how long to send")
 	return c
 }
 
-func (w world) attack(ctx context.Context, t *target, o *output, duration time.Duration) error {
+func (w world) attack(ctx context.Context, t *target, p *pace, o *output, duration time.Duration) error {
 	_, ref, where, err := w.locate(ctx, t)
 	if err != nil {
 		return err
@@ -53,16 +55,20 @@ func (w world) attack(ctx context.Context, t *target, o *output, duration time.D
 	if err != nil {
 		return err
 	}
+	if err := p.apply(&plan, t); err != nil {
+		return err
+	}
 	plan.Phase, plan.Duration = analyze.Attack, duration
 	if _, err := attack.Probe(ctx, plan, 1); err != nil {
 		return err
 	}
 	fmt.Fprintln(w.stderr, where)
+	warmUp(ctx, plan, p.warmup)
 	h := analyze.Header{
 		Format: analyze.Format, Tool: "coalmine/" + version, Command: "attack", Started: time.Now(),
 		Target: analyze.Target{Where: where, API: ref.API, Stage: ref.Stage, Method: t.method, URL: scenarios.Bare(t.url),
 			Classify: strings.Join(t.classify, " ")},
-		Plan: analyze.Plan{Rate: attack.PerSecond(plan.Rate), Connections: t.connections, Timeout: t.timeout, RequestIDs: plan.RequestIDs,
+		Plan: analyze.Plan{Rate: plan.PeakRate(), Connections: t.connections, Timeout: t.timeout, RequestIDs: plan.RequestIDs,
 			Targets: scenarios.LoadTargets(plan)},
 	}
 	if err := o.open(w, h.Command, h.Started); err != nil {
@@ -90,6 +96,14 @@ func (w world) attack(ctx context.Context, t *target, o *output, duration time.D
 	return err
 }
 
+// warmUp sends as planned, and forgets it.
+func warmUp(ctx context.Context, plan attack.Plan, duration time.Duration) {
+	if plan.Duration, plan.Hits = duration, nil; duration > 0 {
+		for range attack.Run(ctx, plan) {
+		}
+	}
+}
+
 // attackPlan is the load as its flags say; rate max, which is a rate of 0, on loopback only.
 func (t *target) attackPlan(ctx context.Context, w world) (plan attack.Plan, err error) {
 	var rate vegeta.Rate
@@ -97,7 +111,7 @@ func (t *target) attackPlan(ctx context.Context, w world) (plan attack.Plan, err
 		if rate, err = t.rateFor(t.url, 100, 100); err != nil {
 			return plan, err
 		}
-	} else if !loopback(t.url) {
+	} else if !t.stays(t.url) {
 		return plan, usagef("--rate max: only on loopback; elsewhere want a rate")
 	}
 	var classify attack.Classifier

@@ -150,7 +150,7 @@ func (g *gate) configure(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	if g.Policy, err = g.policy.policy(loopback(g.target.url)); err != nil {
+	if g.Policy, err = g.policy.policy(g.target.stays(g.target.url)); err != nil {
 		return err
 	}
 	if g.Plan, err = g.target.plan(ctx, w, g.target.url, rate, nil, unique()); err != nil {

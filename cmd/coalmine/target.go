@@ -20,6 +20,7 @@ import (
 type target struct {
 	cloud
 	requests
+	connect
 	url, method      string
 	body             string
 	targets          string
@@ -40,6 +41,7 @@ type target struct {
 
 func (t *target) flags(f *pflag.FlagSet, rateHelp string) {
 	t.cloud.flags(f)
+	t.connect.flags(f)
 	t.requests.flags(f)
 	f.StringVar(&t.url, "url", "", "URL to send to; with --api a custom domain that leads to the stage")
 	f.StringVar(&t.api, "api", "", "API Gateway REST API, id or name; everything else is read from AWS (or AWS_ENDPOINT_URL)")
@@ -105,6 +107,9 @@ func (t *target) check(w world) error {
 	case t.connections < 0:
 		return usagef("--connections: want 1 or more, got %d", t.connections)
 	}
+	if err := t.connect.check(t.url); err != nil {
+		return err
+	}
 	return t.readBody(w)
 }
 
@@ -162,6 +167,7 @@ func (t *target) plan(ctx context.Context, w world, to string, rate vegeta.Rate,
 		return plan, err
 	}
 	apply(&plan)
+	t.connect.apply(&plan)
 	plan.Expect.Status = t.statuses
 	if t.api != "" {
 		plan.Path = t.path
@@ -169,7 +175,7 @@ func (t *target) plan(ctx context.Context, w world, to string, rate vegeta.Rate,
 	if t.maxRequests > 0 {
 		plan.Budget = attack.NewBudget(t.maxRequests)
 	}
-	if !loopback(to) {
+	if !t.stays(to) {
 		plan.MaxRate = t.maxRate // also while catching up
 	}
 	if err := plan.Validate(); err != nil {
@@ -205,7 +211,7 @@ func whereURL(raw string) string {
 // rateFor reads --rate; without one the default, which is higher where the load stays on this machine.
 func (t *target) rateFor(to string, otherwise, onLoopback float64) (vegeta.Rate, error) {
 	if t.rate == "" {
-		if loopback(to) {
+		if t.stays(to) {
 			otherwise = onLoopback
 		}
 		return attack.RateOf(otherwise), nil
@@ -214,7 +220,7 @@ func (t *target) rateFor(to string, otherwise, onLoopback float64) (vegeta.Rate,
 	if err != nil {
 		return rate, usagef("--rate: %w", err)
 	}
-	if x := attack.PerSecond(rate); !loopback(to) && x > t.maxRate {
+	if x := attack.PerSecond(rate); !t.stays(to) && x > t.maxRate {
 		return rate, usagef("--rate: %v/s is above --max-rate %v/s, the limit off loopback", x, t.maxRate)
 	}
 	return rate, nil

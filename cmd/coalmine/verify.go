@@ -54,7 +54,7 @@ The last line begins with "coalmine: VERIFIED", "coalmine: REFUTED" or
 			if err != nil {
 				return err
 			}
-			if v.Policy, err = p.policy(loopback(t.url)); err != nil {
+			if v.Policy, err = p.policy(t.stays(t.url)); err != nil {
 				return err
 			}
 			if v.Plan, err = t.plan(ctx, w, t.url, rate, nil, unique()); err != nil {
