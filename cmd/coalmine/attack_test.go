@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"coalmine/analyze"
+)
+
+// shop answers as two versions in turn, and remembers what it was asked.
+type shop struct {
+	url  string
+	mu   sync.Mutex
+	seen []*http.Request
+	body map[string]int
+}
+
+func newShop(t *testing.T) *shop {
+	s := &shop{body: map[string]int{}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.seen = append(s.seen, r)
+		s.body[string(body)]++
+		w.Header().Set("X-Lambda-Version", []string{"1", "2"}[len(s.seen)%2])
+		if r.Method == "POST" {
+			w.WriteHeader(201)
+		}
+	}))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+func (s *shop) asked() []*http.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
+}
+
+func put(t *testing.T, name, text string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// The README's example does what the README says, and no secret is written anywhere.
+func TestTargetsInREADME(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(readme), "cat > targets.txt <<'EOF'\n")
+	targets, after, both := strings.Cut(after, "EOF\ncoalmine ")
+	command, _, all := strings.Cut(after, "\nvegeta plot hits.gob > plot.html\n")
+	if !found || !both || !all {
+		t.Fatal("the README has no example of several targets")
+	}
+	t.Chdir(t.TempDir())
+	put(t, "targets.txt", targets, 0o600)
+	put(t, "order.json", `{"id":1}`, 0o600)
+	put(t, "key.txt", "s3cret-key\n", 0o600)
+	put(t, "token.sh", "#!/bin/sh\necho Bearer s3cret-token\n", 0o700)
+	s := newShop(t)
+	command = strings.NewReplacer("https://api.example.com", s.url, "\\\n", " ").Replace(command)
+	code, stdout, stderr := coalmine(t, t.Context(), nil, append(strings.Fields(command), "--duration", "380ms", "--out", "run.ndjson", "--format", "json")...)
+	var phase analyze.Phase // JSON of traffic that nobody judges is that of its one phase
+	if err := json.Unmarshal([]byte(stdout), &phase); err != nil || code != 0 {
+		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+	}
+	if len(phase.Targets) != 2 || phase.Targets[0].Name != "GET /products" || phase.Targets[0].Due != 180 || phase.Targets[1].Due != 10 {
+		t.Errorf("%+v", phase.Targets)
+	}
+	if len(phase.Arms) != 2 || phase.Arms[0].Errors+phase.Arms[1].Errors != 0 {
+		t.Errorf("%+v", phase.Arms)
+	}
+	values := map[string]bool{}
+	for _, r := range s.asked() {
+		if r.Header.Get("Authorization") != "Bearer s3cret-token" || r.Header.Get("X-Api-Key") != "s3cret-key" || r.Header.Get("X-Coalmine-Run") == "" ||
+			r.UserAgent() != "coalmine/"+version || r.Header.Get("X-Coalmine-Weight") != "" || !strings.HasPrefix(r.URL.Path, "/prod/") {
+			t.Fatalf("%s %v", r.URL, r.Header)
+		}
+		values[r.URL.Query().Get("nocache")] = true
+	}
+	if len(values) != len(s.asked()) || s.body[`{"id":1}`] != 10 {
+		t.Errorf("%d values in %d requests, bodies %v", len(values), len(s.asked()), s.body)
+	}
+	log, err := os.Open("hits.gob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	m := vegeta.Metrics{}
+	for read := vegeta.DecoderFor(log); ; {
+		var r vegeta.Result
+		if read == nil || read(&r) != nil {
+			break
+		}
+		m.Add(&r)
+	}
+	if m.Requests != 190 || m.StatusCodes["201"] != 10 || !strings.Contains(stderr, "hits: 190 in hits.gob\n") {
+		t.Errorf("%d hits, %v\n%s", m.Requests, m.StatusCodes, stderr)
+	}
+	for _, name := range []string{"run.ndjson", "hits.gob"} {
+		if text, err := os.ReadFile(name); err != nil || strings.Contains(string(text), "s3cret") || strings.Contains(string(text), "nocache") {
+			t.Errorf("%s: %v, or a secret is in it", name, err)
+		}
+	}
+	if strings.Contains(stdout+stderr, "s3cret") {
+		t.Errorf("a secret is shown:\n%s\n%s", stdout, stderr)
+	}
+}
+
+// A gate on several targets rejects for one that is dead in the canary; its last line stays the last.
+func TestGateOnTargets(t *testing.T) {
+	var mu sync.Mutex
+	asked := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked[r.URL.Path]++
+		version := []string{"1", "2"}[asked[r.URL.Path]%2]
+		mu.Unlock()
+		if r.URL.Path == "/rare" && version == "2" {
+			w.WriteHeader(502)
+			return
+		}
+		w.Header().Set("X-Lambda-Version", version)
+	}))
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	targets := put(t, filepath.Join(dir, "targets"), "GET /often\nX-Coalmine-Weight: 24\n\nGET /rare\n", 0o600)
+	code, stdout, stderr := coalmine(t, t.Context(), nil, "gate", "--url", server.URL, "--targets", targets, "--baseline", "1", "--canary", "2",
+		"--percent", "50", "--classify", "header:X-Lambda-Version", "--rate", "500", "--hits", filepath.Join(dir, "hits"), "-q", "--out", filepath.Join(dir, "run"))
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if code != 10 || !strings.Contains(stdout, "GET /rare: Server errors") || !strings.HasPrefix(lines[len(lines)-1], "coalmine: REJECT") {
+		t.Errorf("exit %d\n%s\n%s", code, stdout, stderr)
+	}
+}
+
+// What is wrong with what is to be sent is told in one line, with exit code 2 and nothing sent.
+func TestBadRequests(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	dir := t.TempDir()
+	file := func(name, text string) string { return put(t, filepath.Join(dir, name), text, 0o700) }
+	token := file("token.sh", "#!/bin/sh\necho the token service is down >&2\necho s3cret\nexit 3\n")
+	hits := file("hits", "an older log")
+	for want, args := range map[string][]string{
+		"--body: want --method, too, like POST: GET has no body":           {"--body", "x"},
+		"--body: open nowhere: no such file":                               {"--body", "@nowhere", "--method", "POST"},
+		`method: "G T": want one like GET`:                                 {"--method", "G T"},
+		"--targets: open nowhere":                                          {"--targets", "nowhere"},
+		"target 2: bad method: get":                                        {"--targets", file("bad", "GET /a\n\nget /b")},
+		"--method and --body: want them in --targets":                      {"--targets", file("a", "GET /a"), "--method", "POST"},
+		"--targets-format is about --targets FILE":                         {"--targets-format", "json"},
+		`want a JSON object on a line of its own, with "method" and "url"`: {"--targets", file("a", "GET /a"), "--targets-format", "json"},
+		"target 1: on http://127.0.0.1:1, and the load goes to http://":    {"--targets", file("c", "GET http://127.0.0.1:1/a")},
+		"--header-command: want NAME=COMMAND, as in":                       {"--header-command", "Authorization"},
+		"token.sh: exit status 3: the token service is down":               {"--header-command", "Authorization=" + token},
+		"printed no value, or more than a line: want one line":             {"--header-command", "Authorization=true"},
+		"header a b: want a name, and one line of text":                    {"--header-command", "a b=echo x"},
+		"--refresh: want a time, like 45m, or 0 for never, got -1s":        {"--refresh", "-1s"},
+		"--api-key-file: want one line, the key, in":                       {"--api-key-file", file("keys", "s3cret\ns3cret")},
+		"--api-key-env: the environment has no KEY, or it is empty":        {"--api-key-env", "KEY"},
+		"--api-key-file and --api-key-env: want one of them":               {"--api-key-env", "KEY", "--api-key-file", hits},
+		`--sigv4: "a/b/c": want SERVICE or REGION/SERVICE`:                 {"--sigv4=a/b/c"},
+		"sigv4: the target has a header Authorization already":             {"--sigv4", "-H", "authorization: s3cret"},
+		`--cache-bust: "cookie:x": want query:NAME or header:NAME`:         {"--cache-bust", "cookie:x"},
+		"cache-bust: header Host has a meaning of its own":                 {"--cache-bust", "header:Host"},
+		"--hits: open " + dir + "/no/where":                                {"--hits", dir + "/no/where"},
+		`--hits-format: want gob, json or csv, got "xml"`:                  {"--hits", hits, "--hits-format", "xml"},
+		"--hits-format and --hits-sample are about --hits FILE":            {"--hits-sample", "1/s"},
+		"--hits-sample: want requests per time":                            {"--hits", hits, "--hits-sample", "few"},
+		"expect: status 99: want 100 to 599":                               {"--expect-status", "99", "--hits", hits},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), nil, append([]string{"attack", "--url", s.url, "--out", "none"}, args...)...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") > 2 || strings.Contains(stderr, "s3cret") {
+			t.Errorf("%q: exit %d\n%s%s, want %q", args, code, stdout, stderr, want)
+		}
+	}
+	if n := len(s.asked()); n > 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	if text, err := os.ReadFile(hits); err != nil || string(text) != "an older log" {
+		t.Errorf("the older log is gone: %v", err)
+	}
+	for want, args := range map[string][]string{
+		"target 1 is a path: want --url URL, too":  {"--targets", file("d", "GET /a")},
+		"target 1 has a whole URL: want a path":    {"--api", "x", "--path", "/a", "--targets", file("e", "GET http://127.0.0.1/a")},
+		"missing target: want --url URL, or --api": {"--sigv4"},
+	} {
+		if code, _, stderr := coalmine(t, t.Context(), nil, append([]string{"attack"}, args...)...); code != 2 || !strings.Contains(stderr, want) {
+			t.Errorf("%q: exit %d\n%s, want %q", args, code, stderr, want)
+		}
+	}
+}
+
+// A command that fails later leaves its header as it was: a warning, a note in the run file, and the load goes on.
+func TestHeaderCommandFailsLater(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	dir := t.TempDir()
+	token := put(t, filepath.Join(dir, "token.sh"), "#!/bin/sh\ntest -e "+dir+"/second && exit 3\ntouch "+dir+"/second\necho one\n", 0o700)
+	run := filepath.Join(dir, "run")
+	const told = "token.sh: exit status 3: the old value is sent on"
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var watching sync.WaitGroup
+	watching.Go(func() { // until it is told
+		for ctx.Err() == nil {
+			if text, _ := os.ReadFile(run); strings.Contains(string(text), told) {
+				cancel()
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	code, _, stderr := coalmine(t, ctx, nil, "attack", "--url", s.url, "--rate", "20", "--duration", "1m", "--out", run,
+		"--header-command", "X-Token="+token, "--refresh", "100ms")
+	watching.Wait()
+	if code != exitInterrupted || strings.Count(stderr, told) != 1 {
+		t.Errorf("exit %d\n%s", code, stderr)
+	}
+	for _, r := range s.asked() {
+		if r.Header.Get("X-Token") != "one" {
+			t.Fatalf("%v", r.Header)
+		}
+	}
+}
+
+func TestHeaderCommandTimesOut(t *testing.T) {
+	t.Parallel()
+	c, err := parseHeaderCommand("X=sleep 60")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.value(t.Context(), 50*time.Millisecond); err == nil || err.Error() != "no value within 50ms" {
+		t.Error(err)
+	}
+}
+
+// Targets that name their host need no --url; what is signed is what all hits of a second have in common.
+func TestSignedTargets(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	file := put(t, filepath.Join(t.TempDir(), "targets"), fmt.Sprintf("GET %s/a\n\nGET %s/b?x=1\n", s.url, s.url), 0o600)
+	code, stdout, stderr := coalmine(t, t.Context(), nil, "attack", "--targets", file, "--sigv4=eu-west-1/execute-api", "--duration", "100ms", "--out", "none")
+	if code != 0 || !strings.Contains(stdout, "GET /b ") {
+		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+	}
+	for _, r := range s.asked() {
+		if !strings.Contains(r.Header.Get("Authorization"), "/eu-west-1/execute-api/aws4_request, SignedHeaders=host;x-amz-date;x-coalmine-run, Signature=") {
+			t.Errorf("%v", r.Header)
+		}
+	}
+}
