@@ -127,6 +127,8 @@ type Record struct {
 	Event   *Event         `json:"event,omitempty"`
 	Window  *attack.Window `json:"window,omitempty"`
 	Look    *Look          `json:"look,omitempty"`
+	Rating  *Rating        `json:"rating,omitempty"` // of a search for a capacity
+	Trial   *TrialReport   `json:"trial,omitempty"`  // of it, after its windows
 	Verdict *Conclusion    `json:"verdict,omitempty"`
 	End     *End           `json:"end,omitempty"`
 }

@@ -20,6 +20,9 @@ type Rating struct {
 	Breaker    BreakerPolicy  `json:"breaker"`
 	Validity   ValidityPolicy `json:"validity"`
 	WarmUp     time.Duration  `json:"warm_up_ns"` // of each trial, not judged
+	Search     capacity.Plan  `json:"search"`
+	AtLeast    float64        `json:"at_least_per_s,omitzero"` // the rate that is asked for; 0: none
+	Ceiling    float64        `json:"ceiling_per_s,omitzero"`  // what this machine can send, to a target that does nothing
 }
 
 // What Rating.Arm may be.

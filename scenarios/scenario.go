@@ -37,6 +37,7 @@ type Scenario struct {
 	Act         Act               `yaml:"act"`
 	Bake        analyze.Duration  `yaml:"bake"`     // the canary at 100 %, judged, before it is promoted; 0: none
 	Then        Then              `yaml:"then"`     // after a promote: leave or repoint; on AWS one has to be said
+	Capacity    *Answer           `yaml:"capacity"` // what coalmine capacity asks of the embedded system
 	Emulator    *emulator.Faults  `yaml:"emulator"` // how the embedded system misbehaves; refused elsewhere
 }
 
@@ -211,6 +212,9 @@ func (s Scenario) Validate() error {
 		if err := t.validate(); err != nil {
 			return fmt.Errorf("load.targets[%d]: %w", i, err)
 		}
+	}
+	if err := s.Capacity.validate(); err != nil {
+		return fmt.Errorf("capacity.%w", err)
 	}
 	if s.Emulator != nil {
 		if err := s.Emulator.Validate(); err != nil {

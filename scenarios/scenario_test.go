@@ -11,7 +11,8 @@ import (
 // What is embedded can be run: it reads, it names itself, and it says how it must end.
 func TestBuiltin(t *testing.T) {
 	names := Builtin()
-	for _, want := range []string{"products", "products-on-aws", "failing-canary", "slow-canary", "misrouted", "broken-permission", "hanging-canary", "wrong-version"} {
+	for _, want := range []string{"products", "products-on-aws", "failing-canary", "slow-canary", "misrouted", "broken-permission", "hanging-canary", "wrong-version",
+		"capacity-knee", "capacity-quota", "capacity-cold", "capacity-noisy"} {
 		s, err := Open(want, true)
 		if err != nil {
 			t.Error(err)
@@ -20,12 +21,12 @@ func TestBuiltin(t *testing.T) {
 		if s.Name != want || s.Description == "" || len(s.Expect) == 0 || (s.Emulator == nil) != (want == "products-on-aws") {
 			t.Errorf("%s: name %q, description %q, expects %v, emulator %v", want, s.Name, s.Description, s.Expect, s.Emulator)
 		}
-		if promises := s.Expect.Allows(analyze.Promote); promises != strings.HasPrefix(want, "products") {
+		if promises := s.Expect.Allows(analyze.Promote); promises != (strings.HasPrefix(want, "products") || s.Capacity != nil) {
 			t.Errorf("%s may be promoted: %v", want, promises)
 		}
 	}
-	if len(names) != 8 {
-		t.Errorf("built-in: %v, want 8, each of them tried above", names)
+	if len(names) != 12 {
+		t.Errorf("built-in: %v, want 12, each of them tried above", names)
 	}
 }
 

@@ -85,7 +85,7 @@ type Plan struct {
 	Full    time.Duration `json:"full_ns"`       // trials that confirm, at least; 0: 10 s
 	Longest time.Duration `json:"longest_ns"`    // the same, at most; 0: four times Full
 	Hits    uint64        `json:"hits"`          // that a trial needs to pass if all goes well: where the rate is low it may take longer, up to three times as many
-	Soak    time.Duration `json:"soak_ns"`       // 0: three times Full; negative: none
+	Soak    time.Duration `json:"soak_ns"`       // 0: twice Full; negative: none
 	SoakAt  float64       `json:"soak_at"`       // share of the lower bound; 0: 0.85
 	Budget  time.Duration `json:"budget_ns"`     // of everything; 0: no limit
 	Risk    float64       `json:"risk"`          // of each deciding trial; 0: 0.01. Trials that only choose where to look take 0.05
@@ -114,7 +114,7 @@ func (p Plan) Complete() Plan {
 	orTime(&p.Short, 2*time.Second)
 	orTime(&p.Full, 10*time.Second)
 	orTime(&p.Longest, 4*p.Full)
-	orTime(&p.Soak, 3*p.Full)
+	orTime(&p.Soak, 2*p.Full)
 	if p.Votes == 0 {
 		p.Votes = 2
 	}

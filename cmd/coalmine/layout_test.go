@@ -17,15 +17,15 @@ func TestArrows(t *testing.T) {
 		"analyze/strict":              {},
 		"analyze":                     {"attack", "analyze/sequential", "analyze/capacity", "analyze/strict"},
 		"analyze/simulated":           {"attack"},
-		"report":                      {"analyze"},
+		"report":                      {"analyze", "analyze/capacity"},
 		"scenarios/emulator":          {},
 		"scenarios/stage":             {"analyze/strict"},
 		"scenarios/preflight":         {"scenarios/stage"},
 		"scenarios/products":          {"scenarios/stage"},
 		"scenarios/products/function": {},
 		"scenarios/accesslog":         {"attack", "analyze", "scenarios/stage"},
-		"scenarios":                   {"attack", "analyze", "analyze/strict", "scenarios/stage", "scenarios/preflight", "scenarios/emulator"},
-		"cmd/coalmine":                {"attack", "analyze", "report", "scenarios", "scenarios/stage", "scenarios/preflight", "scenarios/products", "scenarios/accesslog", "scenarios/emulator"},
+		"scenarios":                   {"attack", "analyze", "analyze/capacity", "analyze/strict", "scenarios/stage", "scenarios/preflight", "scenarios/emulator"},
+		"cmd/coalmine":                {"attack", "analyze", "analyze/capacity", "report", "scenarios", "scenarios/stage", "scenarios/preflight", "scenarios/products", "scenarios/accesslog", "scenarios/emulator"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "coalmine/...").CombinedOutput()
 	if err != nil {

@@ -23,7 +23,10 @@ type Invocation struct {
 }
 
 // environments run one version. Each takes one request at a time; there are never more idle ones than there were requests at once.
-type environments struct{ idle atomic.Int64 }
+type environments struct {
+	idle atomic.Int64
+	line line
+}
 
 // take finds an idle environment; if there is none, one has to be started.
 func (e *environments) take() (cold bool) {
@@ -65,8 +68,12 @@ func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifi
 	if !x.warm && v.environments.take() {
 		wait = how.ColdStart
 	}
-	wait += how.Latency.sample(x.draw)
+	work, full := v.serve(how, x.draw)
+	wait += work
 	fault := how.draw(x.draw)
+	if full && fault == "" {
+		fault = faultError
+	}
 	if fault == faultHang {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -95,6 +102,21 @@ func (v *version) run(ctx context.Context, x *exchange, f *functionView, qualifi
 		return nil, err
 	}
 	return &output{payload, proxied(payload)}, nil
+}
+
+// serve is how long a request takes from now, waiting included, and whether there is no room for it.
+func (v *version) serve(how Version, d draw) (takes time.Duration, full bool) {
+	work := how.Latency.sample(d)
+	if how.Service.Servers == 0 {
+		return work, false
+	}
+	now := elapsed()
+	done, room := v.environments.line.join(how.Service, now, work)
+	return done - now, !room
+}
+
+func (l Latency) mean() time.Duration {
+	return time.Duration(min(float64(l.Median)*math.Exp(l.Sigma*l.Sigma/2), float64(time.Hour)))
 }
 
 func (l Latency) sample(d draw) time.Duration {

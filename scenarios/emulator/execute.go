@@ -14,6 +14,10 @@ import (
 func (v *version) execute(ctx context.Context, x *exchange, f *functionView, qualifier string, event func() Event) (*output, error) {
 	how := x.faults.Versions[v.Version]
 	fault := how.draw(x.draw)
+	delay, full := v.serve(how, x.draw)
+	if full && fault == "" {
+		fault = faultError
+	}
 	t := &task{
 		id:    x.lambdaID(),
 		trace: x.traceID,
@@ -29,7 +33,6 @@ func (v *version) execute(ctx context.Context, x *exchange, f *functionView, qua
 	} else {
 		t.payload, t.context = encode(event()), faultContext(nil, fault, how.Marker)
 	}
-	delay := how.Latency.sample(x.draw)
 	done := make(chan result, 1)
 	p, cold, err := f.fleet.take(ctx, v)
 	if err != nil {

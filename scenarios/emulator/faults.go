@@ -29,6 +29,7 @@ type Version struct {
 	Crashes   Share         `yaml:"crashes"`    // unhandled: the gateway's anonymous 502
 	Hang      Share         `yaml:"hang"`       // no answer until the integration timeout (29 s), then 504; a real function is killed at its own timeout before, 502
 	Latency   Latency       `yaml:"latency"`    // of every answer
+	Service   Service       `yaml:"service"`    // how many requests it can work on at once; the zero value: any number
 	ColdStart time.Duration `yaml:"cold-start"` // added whenever a concurrent environment has to be started
 	Marker    Marker        `yaml:"marker"`
 }
@@ -230,6 +231,9 @@ func (v Version) validate() error {
 	}
 	if s := v.Latency.Sigma; !(s >= 0 && s <= 5) {
 		return fmt.Errorf("latency.sigma: %v is not from 0 to 5", s)
+	}
+	if err := v.Service.validate(v.Latency); err != nil {
+		return fmt.Errorf("service.%w", err)
 	}
 	if v.ColdStart < 0 {
 		return fmt.Errorf("cold-start: %v is negative", v.ColdStart)

@@ -1,0 +1,188 @@
+package analyze
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"coalmine/analyze/capacity"
+)
+
+// Rated is a search for the highest rate, as it stands or ended.
+type Rated struct {
+	Header   Header          `json:"run"`
+	Rating   Rating          `json:"rating"`
+	Trials   []TrialReport   `json:"trials"`
+	Result   capacity.Result `json:"result"`
+	Rates    []TrialArm      `json:"rates,omitempty"` // of the stage and each arm at the lower bound
+	Asked    Outcome         `json:"asked"`           // whether the rate that was asked for is carried; Undecided also where none was
+	Sentence string          `json:"sentence"`
+	End      End             `json:"end"`
+}
+
+// Rate puts together what is known of a search: all follows from its trials.
+func Rate(h Header, r Rating, trials []TrialReport, end End) (Rated, error) {
+	search, err := capacity.New(r.Search)
+	if err != nil {
+		return Rated{}, fmt.Errorf("run file: rating: %w", err)
+	}
+	for _, t := range trials {
+		search.Add(t.Done)
+	}
+	if why := end.stopped(); why != "" {
+		search.Stop(why)
+	}
+	rated := Rated{Header: h, Rating: r, Trials: trials, Result: search.Result(), End: end}
+	if b := rated.Result.Lower; b != nil {
+		for _, t := range trials {
+			if t.Rate == b.Rate && t.Outcome == capacity.Pass {
+				rated.Rates = t.Arms
+			}
+		}
+	}
+	if rated.Result.Kind == capacity.AtLeast && r.Ceiling > 0 && r.Ceiling <= r.Search.Highest {
+		rated.Result.Kind = capacity.Generator
+	}
+	rated.Asked = rated.asked()
+	rated.Sentence = rated.says()
+	return rated, nil
+}
+
+// stopped is why a search was stopped before its end.
+func (e End) stopped() string {
+	switch e.Reason {
+	case "", "verdict":
+		return ""
+	case "interrupted":
+		return "interrupted"
+	}
+	return e.Error
+}
+
+// asked compares the bounds with the rate that was asked for. A proven bound is enough, however the search ended, but for a
+// target that changes.
+func (r *Rated) asked() Outcome {
+	lower, upper := r.Result.Lower, r.Result.Upper
+	switch want := r.Rating.AtLeast; {
+	case want == 0, r.Result.Kind == capacity.Drifting:
+	case lower != nil && lower.Proven && lower.Rate >= want:
+		return Pass
+	case upper != nil && upper.Proven && upper.Rate <= want && r.Result.Kind != capacity.Generator:
+		return Fail
+	}
+	return Undecided
+}
+
+// PerSecondOf writes a rate: "812/s".
+func PerSecondOf(rate float64) string { return trimZeros(rate) + "/s" }
+
+func (r *Rated) says() string {
+	lower, upper := r.Result.Lower, r.Result.Upper
+	whose := ""
+	if r.Rating.Version != "" {
+		whose = sentence(" of version %s", r.Rating.Version)
+	}
+	span := "nothing is known"
+	switch {
+	case lower != nil && upper != nil:
+		span = sentence("%s %s at %s and %s at %s", whosObjectives(whose), held(lower), PerSecondOf(lower.Rate), failed(upper), PerSecondOf(upper.Rate))
+	case lower != nil:
+		span = sentence("%s %s at %s", whosObjectives(whose), held(lower), PerSecondOf(lower.Rate))
+	case upper != nil:
+		span = sentence("%s %s at %s", whosObjectives(whose), failed(upper), PerSecondOf(upper.Rate))
+	}
+	switch r.Result.Kind {
+	case capacity.Found:
+		text := sentence("The capacity%s is between %s and %s.", whose, PerSecondOf(lower.Rate), PerSecondOf(upper.Rate))
+		if r.Result.Width > r.Result.Goal*1.01+0.0005 {
+			text += sentence(" That is %s wide, wanted %s: what lies between could not be decided in trials of that length.", Share(r.Result.Width), Share(r.Result.Goal))
+		}
+		return text
+	case capacity.AtLeast:
+		return sentence("The capacity%s is at least %s: no objective failed up to the highest rate that was allowed.", whose, PerSecondOf(lower.Rate))
+	case capacity.TooLow:
+		return sentence("The objectives%s fail at the lowest rate, %s, already: %s.", whose, PerSecondOf(upper.Rate), r.lastAt(upper.Rate, capacity.Fail))
+	case capacity.Quota:
+		if lower == nil {
+			return sentence("The stage throttles at the lowest rate, %s, already: that is a quota, not capacity.", PerSecondOf(upper.Rate))
+		}
+		return sentence("Quota-limited: the stage throttles at %s, and the objectives%s hold at %s. That is a quota, not capacity.", PerSecondOf(upper.Rate), whose, PerSecondOf(lower.Rate))
+	case capacity.Generator:
+		if lower == nil {
+			return sentence("The load generator cannot carry the lowest rate: %s.", r.lastAt(upper.Rate, capacity.Invalid))
+		}
+		return sentence("The capacity%s is at least %s; the load generator cannot carry more, and is the bottleneck.", whose, PerSecondOf(lower.Rate))
+	case capacity.Drifting:
+		how := "worse: rates that held failed later"
+		if r.Result.Drift == capacity.Better {
+			how = "better: rates that failed held later"
+		}
+		return sentence("The target got %s. There is no one capacity; last, %s.", how, span)
+	case capacity.Unsettled:
+		return sentence("Undecided: trials of that length prove no rate, %s. Longer trials, or looser objectives, would.", span)
+	}
+	why := ""
+	if r.Result.Stopped != "" {
+		why = ", " + r.Result.Stopped
+	}
+	return sentence("Unfinished%s: %s.", why, span)
+}
+
+func whosObjectives(whose string) string { return "the objectives" + whose }
+
+func held(b *capacity.Bound) string {
+	if b.Proven {
+		return "held"
+	}
+	return "seemed to hold"
+}
+
+func failed(b *capacity.Bound) string {
+	if b.Proven {
+		return "failed"
+	}
+	return "seemed to fail"
+}
+
+// lastAt is what the last such trial at a rate said.
+func (r *Rated) lastAt(rate float64, o capacity.Outcome) (why string) {
+	for _, t := range r.Trials {
+		if t.Rate == rate && t.Outcome == o {
+			why = t.Sentence
+		}
+	}
+	return why
+}
+
+// ErrNotRated says that a run file is of another command.
+var ErrNotRated = errors.New("the run file holds no search for a capacity")
+
+// ReadRated reads a search from its run file, also one that was cut off.
+func ReadRated(file io.Reader) (Rated, error) {
+	var h Header
+	var rating *Rating
+	var trials []TrialReport
+	end := End{Reason: "crashed", Error: "the run file has no end"}
+	err := Read(file, func(r Record) error {
+		switch {
+		case r.Header != nil:
+			if h = *r.Header; h.Command != "capacity" {
+				return ErrNotRated
+			}
+		case r.Rating != nil:
+			rating = r.Rating
+		case r.Trial != nil:
+			trials = append(trials, *r.Trial)
+		case r.End != nil:
+			end = *r.End
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrTruncated) {
+		return Rated{}, err
+	}
+	if rating == nil {
+		return Rated{}, ErrNotRated
+	}
+	return Rate(h, *rating, trials, end)
+}

@@ -1,0 +1,326 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"coalmine/analyze"
+	"coalmine/analyze/capacity"
+	"coalmine/attack"
+	"coalmine/scenarios/stage"
+)
+
+// Answer is what a search for the capacity of a scenario's embedded system is about, and what it has to find.
+type Answer struct {
+	Objectives []analyze.Objective `yaml:"objectives"`
+	MaxRate    float64             `yaml:"max-rate"`
+	Answer     float64             `yaml:"answer"` // requests per second that the model carries; 0: not said
+	Quota      bool                `yaml:"quota"`  // and that is a quota
+}
+
+func (a *Answer) validate() error {
+	if a == nil {
+		return nil
+	}
+	if err := analyze.CheckObjectives(a.Objectives); err != nil {
+		return fmt.Errorf("objectives: %w", err)
+	}
+	if !(a.MaxRate > 0 && a.MaxRate <= 1e6) {
+		return fmt.Errorf("max-rate: want more than 0 and at most 1000000 per second, got %v", a.MaxRate)
+	}
+	if !(a.Answer >= 0) {
+		return fmt.Errorf("answer: want 0 (not said) or more, got %v", a.Answer)
+	}
+	return nil
+}
+
+// Capacity is a search for the highest rate at which objectives hold. It promotes nothing and changes nothing.
+type Capacity struct {
+	Plan     attack.Plan // all but rate, duration, classifier and versions
+	Rating   analyze.Rating
+	Classify []string // rules, or learn; none: learn where a control plane knows of a canary
+	Baseline string   // as the answers spell it; with a control plane it only renames
+	Canary   string
+	Percent  float64 // without a control plane
+	Client   *stage.Client
+	Ref      stage.Ref     // with one
+	CoolDown time.Duration // after each trial; after one that failed, until a few requests keep the objectives again
+	Ceiling  bool          // find out first what this machine can send
+
+	Watch func(analyze.Rated, *analyze.TrialReport) // told after each trial, and several times a second of the one under way; may be nil
+	Say   func(string)                              // notes for a person; may be nil
+
+	started time.Time
+	trials  []analyze.TrialReport
+	header  analyze.Header
+}
+
+// Prepare finds who answers, and makes sure that the arm under test can be told apart.
+func (c *Capacity) Prepare(ctx context.Context, where, tool string) error {
+	t := analyze.Target{Where: where, Method: c.Plan.Target.Method, URL: Bare(c.Plan.Target.URL), Baseline: c.Baseline, Canary: c.Canary, Percent: c.Percent}
+	if c.Client != nil {
+		if err := c.resolve(ctx, &t); err != nil {
+			return err
+		}
+	}
+	c.Plan.Baseline, c.Plan.Canary = t.Baseline, t.Canary
+	switch c.Rating.Arm {
+	case analyze.ArmBaseline:
+		c.Rating.Version = t.Baseline
+	case analyze.ArmCanary:
+		c.Rating.Version = t.Canary
+	}
+	if c.Rating.Arm != analyze.ArmStage && c.Rating.Version == "" {
+		return refusal("--arm %s: there is no canary that would split the stage: want --arm stage, or a canary", c.Rating.Arm)
+	}
+	if t.Baseline == "" || t.Canary == "" {
+		c.Plan.Baseline, c.Plan.Canary = "", ""
+	}
+	if err := c.classifier(ctx, &t); err != nil {
+		return err
+	}
+	c.Rating.Target = t
+	c.header = analyze.Header{Format: analyze.Format, Tool: tool, Command: "capacity", Target: t,
+		Plan: analyze.Plan{Connections: c.Plan.Connections, Timeout: c.Plan.Timeout}}
+	return nil
+}
+
+// resolve reads the versions behind the stage, if it has a canary; without one the stage as a whole can be asked.
+func (c *Capacity) resolve(ctx context.Context, t *analyze.Target) error {
+	t.API, t.Stage = c.Ref.API, Splitter(c.Ref)
+	live, err := c.Client.Resolve(ctx, c.Ref)
+	if err != nil {
+		return Misnamed(err)
+	}
+	t.Covers = covered(live, c.Ref)
+	if c.Plan.Target.URL == "" {
+		c.Plan.Target.URL = live.InvokeURL
+		t.URL = Bare(live.InvokeURL)
+	}
+	if live.CanaryVersion == "" || live.CanaryVersion == live.BaselineVersion {
+		if c.Rating.Arm == analyze.ArmStage {
+			t.Baseline, t.Canary = "", ""
+		}
+		return nil
+	}
+	t.Baseline, t.Canary, t.Percent = orElse(c.Baseline, live.BaselineVersion), orElse(c.Canary, live.CanaryVersion), live.Share*100
+	return nil
+}
+
+// classifier sets the plan's, if the versions are known, and sends the probe that says whether anybody is there.
+func (c *Capacity) classifier(ctx context.Context, t *analyze.Target) error {
+	split := t.Baseline != "" && t.Canary != ""
+	learn := split && (len(c.Classify) == 0 || slices.Equal(c.Classify, []string{"learn"}))
+	if !learn && len(c.Classify) > 0 {
+		var err error
+		if c.Plan.Classify, err = attack.ParseClassifier(c.Classify); err != nil {
+			return Preflight{fmt.Errorf("--classify: %w", err)}
+		}
+		t.Classify = c.Classify[0]
+	}
+	n := 4
+	if learn {
+		n = askMixed
+	}
+	plan := c.Plan
+	plan.Rate = attack.RateOf(1)
+	sample, err := attack.Probe(ctx, plan, n)
+	if err != nil {
+		return err
+	}
+	if learn {
+		learned, err := attack.LearnMixed(sample.Answers, t.Baseline, t.Canary)
+		if err != nil {
+			return Preflight{err}
+		}
+		c.Plan.Classify, t.Classify = learned.Classifier(), learned.Rule
+		c.say(learned.Where + " (--classify " + learned.Rule + ")")
+		return nil
+	}
+	if c.Rating.Version != "" {
+		return named(sample.Answers, c.Classify)
+	}
+	return nil
+}
+
+func (c *Capacity) say(line string) {
+	if c.Say != nil {
+		c.Say(line)
+	}
+}
+
+// Run searches. What is known so far is returned also when the context ends, a breaker trips or the time is used up; an
+// error is one of the run file.
+func (c *Capacity) Run(ctx context.Context, file *analyze.Writer) (analyze.Rated, error) {
+	c.started = time.Now()
+	c.header.Started = c.started
+	file.Write(analyze.Record{Header: &c.header})
+	if c.Ceiling {
+		c.measureCeiling(ctx)
+	}
+	file.Write(analyze.Record{Rating: &c.Rating})
+	search, err := capacity.New(c.Rating.Search)
+	if err != nil {
+		return analyze.Rated{}, Preflight{err}
+	}
+	c.Rating.Search = search.Plan()
+	end := analyze.End{Reason: "verdict"}
+	c.warmUp(ctx)
+	for {
+		t, more := search.Next(time.Since(c.started), c.Rating.WarmUp+c.CoolDown)
+		if !more || ctx.Err() != nil {
+			break
+		}
+		report := c.trial(ctx, file, t)
+		if ctx.Err() != nil {
+			break
+		}
+		c.trials = append(c.trials, report)
+		file.Write(analyze.Record{Trial: &report})
+		search.Add(report.Done)
+		if why := c.stop(ctx, report); why != "" {
+			end = analyze.End{Reason: "breaker", Error: why}
+			break
+		}
+		c.watch(end, nil)
+	}
+	switch r := search.Result(); {
+	case ctx.Err() != nil:
+		end = analyze.End{Reason: "interrupted"}
+	case r.Stopped != "":
+		end = analyze.End{Reason: "budget", Error: r.Stopped}
+	}
+	file.Write(analyze.Record{End: &end})
+	rated, err := analyze.Rate(c.header, c.Rating, c.trials, end)
+	if err == nil && file.Err() != nil {
+		err = fmt.Errorf("run file: %w", file.Err())
+	}
+	return rated, err
+}
+
+func (c *Capacity) watch(end analyze.End, under *analyze.TrialReport) {
+	if c.Watch == nil {
+		return
+	}
+	if rated, err := analyze.Rate(c.header, c.Rating, c.trials, end); err == nil {
+		c.Watch(rated, under)
+	}
+}
+
+// plan is the load of one trial.
+func (c *Capacity) plan(name string, rate float64, length time.Duration) attack.Plan {
+	p := c.Plan
+	p.Phase, p.Rate, p.Duration, p.Epoch = name, attack.RateOf(rate), length, c.started
+	p.MaxRate = max(c.Rating.Search.Highest, attack.PerSecond(p.Rate)) // also while catching up
+	patience := c.Rating.Patience()
+	p.Patience = func() time.Duration { return patience }
+	return p
+}
+
+// trial sends one load until it is decided.
+func (c *Capacity) trial(ctx context.Context, file *analyze.Writer, t capacity.Trial) analyze.TrialReport {
+	judge, err := analyze.NewTrial(c.Rating, t)
+	if err != nil {
+		panic("capacity: a trial of a rating that is not valid: " + err.Error())
+	}
+	shown := time.Now()
+	name := fmt.Sprintf("trial/%d", len(c.trials)+1)
+	for window := range attack.Run(ctx, c.plan(name, t.Rate, c.Rating.WarmUp+t.Longest)) {
+		file.Write(analyze.Record{Window: &window})
+		if judge.Add(window); judge.Settled() {
+			break
+		}
+		if time.Since(shown) >= 500*time.Millisecond {
+			shown = time.Now()
+			report := judge.Report(time.Since(c.started))
+			c.watch(analyze.End{}, &report)
+		}
+	}
+	return judge.Report(time.Since(c.started))
+}
+
+// warmUp makes connections and wakes the target, at the lowest rate.
+func (c *Capacity) warmUp(ctx context.Context) {
+	for range attack.Run(ctx, c.plan("warm-up", c.Rating.Search.Lowest, max(c.Rating.WarmUp, time.Second))) {
+	}
+}
+
+// stop is why nothing more may be sent, "" after the pause that a trial is followed by.
+func (c *Capacity) stop(ctx context.Context, r analyze.TrialReport) string {
+	if r.Breaker != "" {
+		return "the circuit breaker ended it at " + analyze.PerSecondOf(r.Rate) + ": " + r.Breaker
+	}
+	if c.Plan.Budget != nil && c.Plan.Allowed() == 0 {
+		return fmt.Sprintf("the limit of %s requests is used up", analyze.Count(c.Plan.Budget.Limit()))
+	}
+	if r.Outcome == capacity.Pass || r.Outcome == capacity.Undecided && r.Leaning == capacity.Pass {
+		pause(ctx, c.CoolDown/2)
+		return ""
+	}
+	for range recoveries {
+		if pause(ctx, c.CoolDown); ctx.Err() != nil || c.recovered(ctx) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("the target did not recover from %s within %s", analyze.PerSecondOf(r.Rate), recoveries*c.CoolDown)
+}
+
+const recoveries = 30 // cool-downs that a target has
+
+// recovered asks a few times, one after the other, whether the backlog is gone.
+func (c *Capacity) recovered(ctx context.Context) bool {
+	sample, err := attack.Probe(ctx, c.plan("cool-down", 1, 0), 4)
+	if err != nil {
+		return false
+	}
+	for _, a := range sample.Answers {
+		for _, o := range c.Rating.Objectives {
+			if a.Class != "" || o.Max > 0 && a.Latency > time.Duration(o.Max) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// measureCeiling finds what this machine can send to a target that does nothing, which takes part of the machine, too:
+// elsewhere it can only be more.
+func (c *Capacity) measureCeiling(ctx context.Context) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			server.Close()
+		}
+	}()
+	defer server.Close()
+	const length = time.Second
+	plan := attack.Plan{Phase: "ceiling", Target: vegeta.Target{URL: "http://" + listener.Addr().String()}, Duration: length, Epoch: c.started}
+	var hits uint64
+	for window := range attack.Run(ctx, plan) {
+		hits += window.Hits
+	}
+	c.Rating.Ceiling = float64(hits) / length.Seconds()
+	if s := &c.Rating.Search; c.Rating.Ceiling > 0 && c.Rating.Ceiling < s.Highest {
+		c.say(fmt.Sprintf("This machine sends %s at most, to a target that does nothing: rates go no higher than that.", analyze.PerSecondOf(float64(int(c.Rating.Ceiling)))))
+		s.Highest = float64(int(c.Rating.Ceiling))
+		s.Lowest = min(s.Lowest, s.Highest)
+	}
+}
