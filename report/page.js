@@ -7,8 +7,9 @@
 
   const tone = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim() || "#888";
   const short = x => Math.abs(x) >= 1000 ? x.toFixed(0) : String(+x.toPrecision(3));
+  const seconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400, 604800];
   const units = {
-    "s": x => x >= 120 ? Math.floor(x / 60) + ":" + String(Math.round(x % 60)).padStart(2, "0") : short(x) + " s",
+    "s": x => x >= 3600 ? Math.floor(x / 3600) + ":" + String(Math.floor(x % 3600 / 60)).padStart(2, "0") + ":" + String(Math.round(x % 60)).padStart(2, "0") : x >= 60 ? Math.floor(x / 60) + ":" + String(Math.round(x % 60)).padStart(2, "0") : short(x) + " s",
     "%": x => short(x) + " %",
     "ms": x => x >= 1000 ? short(x / 1000) + " s" : x < 1 ? short(x * 1000) + " µs" : short(x) + " ms",
     "/s": x => short(x) + " /s",
@@ -50,7 +51,20 @@
     return from < to ? [from, to] : [from - 0.5, to + 0.5];
   }
 
-  const visibleMoments = u => moments.map((m, i) => [m.at, i + 1]).filter(([at]) => at >= u.scales.x.min && at <= u.scales.x.max);
+  // badges are the moments in sight, those that would cover each other as one.
+  function badges(u, px) {
+    const out = [];
+    moments.forEach((m, i) => {
+      if (m.at < u.scales.x.min || m.at > u.scales.x.max) return;
+      const x = Math.round(u.valToPos(m.at, "x", true)) + 0.5, last = out[out.length - 1];
+      if (last && x - last.xs[last.xs.length - 1] < 18 * px) {
+        last.xs.push(x);
+        last.to = i + 1;
+      } else out.push({xs: [x], from: i + 1, to: i + 1});
+    });
+    return out;
+  }
+
   let moments = [], regions = [];
 
   // beneath draws phases and limits, above the numbered moments.
@@ -67,7 +81,10 @@
         ctx.globalAlpha = 0.06; ctx.fillStyle = tone("ink");
         if (i % 2 === 0) ctx.fillRect(from, top, to - from, height);
         ctx.globalAlpha = 1; ctx.fillStyle = tone("soft"); ctx.textAlign = "center"; ctx.textBaseline = "bottom";
-        if (ctx.measureText(r.label).width < to - from - 6 * px) ctx.fillText(r.label, (from + to) / 2, top + height - 4 * px);
+        ctx.strokeStyle = tone("paper"); ctx.lineWidth = 3 * px;
+        if (ctx.measureText(r.label).width > to - from - 6 * px) return;
+        ctx.strokeText(r.label, (from + to) / 2, top + height - 4 * px);
+        ctx.fillText(r.label, (from + to) / 2, top + height - 4 * px);
       });
     }
     for (const r of c.rules || []) {
@@ -86,37 +103,19 @@
 
   function above(c, u) {
     if (!c.time) return;
-    const ctx = u.ctx, {left, top, width, height} = u.bbox, px = devicePixelRatio, r = 8 * px;
+    const ctx = u.ctx, {top, height} = u.bbox, px = devicePixelRatio, y = top - 11 * px;
     ctx.save();
-    const ends = [];
-    for (const [at, n] of visibleMoments(u)) {
-      const x = Math.round(u.valToPos(at, "x", true)) + 0.5;
-      let row = 0;
-      while (ends[row] != null && x - ends[row] < 2.2 * r) row++;
-      ends[row] = x;
-      const y = top - r - 3 * px - row * 2.2 * r;
-      ctx.strokeStyle = tone("soft"); ctx.lineWidth = px; ctx.setLineDash([2 * px, 3 * px]);
-      ctx.beginPath(); ctx.moveTo(x, Math.max(y, 0)); ctx.lineTo(x, top + height); ctx.stroke();
-      ctx.setLineDash([]);
-      if (y - r < 0) continue;
-      ctx.fillStyle = tone("ink"); ctx.beginPath(); ctx.arc(x, y, r, 0, 7); ctx.fill();
-      ctx.fillStyle = tone("paper"); ctx.font = "600 " + 10 * px + "px system-ui, sans-serif"; ctx.textAlign = "center"; ctx.textBaseline = "middle";
-      ctx.fillText(n, x, y + 0.5 * px);
+    ctx.font = "600 " + 10 * px + "px system-ui, sans-serif"; ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.lineWidth = px;
+    for (const b of badges(u, px)) {
+      ctx.strokeStyle = tone("soft"); ctx.setLineDash([2 * px, 3 * px]);
+      for (const x of b.xs) { ctx.beginPath(); ctx.moveTo(x, y); ctx.lineTo(x, top + height); ctx.stroke(); }
+      const text = b.from === b.to ? String(b.from) : b.from + "–" + b.to;
+      const width = Math.max(16 * px, ctx.measureText(text).width + 9 * px);
+      const left = Math.min(Math.max((b.xs[0] + b.xs[b.xs.length - 1]) / 2 - width / 2, 0), ctx.canvas.width - width);
+      ctx.fillStyle = tone("ink"); ctx.beginPath(); ctx.roundRect(left, y - 8 * px, width, 16 * px, 8 * px); ctx.fill();
+      ctx.fillStyle = tone("paper"); ctx.fillText(text, left + width / 2, y + 0.5 * px);
     }
     ctx.restore();
-  }
-
-  // rows are how many rows of numbers the moments need above a chart.
-  function rows(c, width) {
-    const low = c.x.min ?? c.at[0], span = (c.x.max ?? c.at[c.at.length - 1]) - low || 1, ends = [];
-    for (const m of moments) {
-      const x = (m.at - low) / span * (width - 80);
-      if (x < 0 || x > width) continue;
-      let row = 0;
-      while (ends[row] != null && x - ends[row] < 18) row++;
-      ends[row] = x;
-    }
-    return ends.length;
   }
 
   function options(c, width) {
@@ -124,10 +123,10 @@
     const plain = (u, values) => values.map(v => v == null ? "" : written(c.x.unit, v));
     return {
       width, height: c.small ? 140 : 300,
-      padding: [c.time ? 8 + 18 * rows(c, width) : 12, 16, 0, 0],
+      padding: [c.time ? 24 : 12, 16, 0, 0],
       scales: {x: {time: false, range: (u, low, high) => zoomed(u, c, low, high)}, y: {distr: c.y.log ? 3 : 1, range: (u, low, high) => yRange(c, low, high)}},
       axes: [
-        {...axis, size: c.small ? 28 : 34, space: c.small ? 60 : 70, values: plain, ...(c.x.unit === "nines" ? {splits: (u, i, low, high) => [0, Math.log10(2), 1, 2, 3, 4, 5, 6, 7, 8].filter(x => x <= high)} : {})},
+        {...axis, size: c.small ? 28 : 34, space: c.small ? 60 : 70, values: plain, ...(c.x.unit === "s" ? {incrs: seconds} : {}), ...(c.x.unit === "nines" ? {splits: (u, i, low, high) => [0, Math.log10(2), 1, 2, 3, 4, 5, 6, 7, 8].filter(x => x <= high)} : {})},
         {...axis, size: c.small ? 46 : 62, space: c.small ? 24 : 32, values: (u, values) => values.map(v => v == null ? "" : written(c.y.unit, v)),
           ...(c.y.log ? {splits: (u, i, low, high) => logSplits(low, high), filter: (u, splits) => splits} : {})},
       ],
@@ -170,7 +169,7 @@
       th.setAttribute("role", "button");
       th.onkeydown = e => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); e.stopPropagation(); th.click(); } };
     });
-    plots.push({u, box, c, rows: rows(c, width)});
+    plots.push({u, box, c});
     count(plots[plots.length - 1]);
   }
 
@@ -185,7 +184,7 @@
       const box = document.querySelector('[data-chart="' + c.id + '"]');
       if (!box) continue;
       const was = old.find(p => p.box === box);
-      if (!afresh && was && form(was.c, was.rows) === form(c, rows(c, box.clientWidth))) {
+      if (!afresh && was && form(was.c) === form(c)) {
         const zoomed = was.u.scales.x.min > (was.c.x.min ?? was.c.at[0]) || was.u.scales.x.max < (was.c.x.max ?? was.c.at[was.c.at.length - 1]);
         Object.assign(was.c, c);
         was.u.setData([c.at, ...c.series.map(s => s.values)], !zoomed);
@@ -202,7 +201,7 @@
   }
 
   // form is what of a chart cannot change under it.
-  const form = (c, rows) => JSON.stringify([c.series.map(s => [s.label, s.tone]), c.bands, rows]);
+  const form = c => JSON.stringify([c.series.map(s => [s.label, s.tone]), c.bands]);
 
   function count(p) { p.box.dataset.points = p.c.series.reduce((n, s) => n + s.values.filter(v => v != null).length, 0); }
 
