@@ -17,6 +17,8 @@ type totals struct {
 	turns           attack.Turns
 	wake, blocked   attack.Histogram
 	windows         int
+	limited         int                // windows in which the generator's processors had no time left
+	returned        uint64             // in these
 	parts           map[string]*totals // of a load on several targets: due, hits, pending and answers of each
 }
 
@@ -37,7 +39,14 @@ func (t *totals) add(w *attack.Window) {
 	t.turns.Switched += w.Turns.Switched
 	t.wake.Merge(w.Wake)
 	t.blocked.Merge(w.Blocked)
+	if float64(w.Busy) >= busyShare*float64(w.Length) {
+		t.limited++
+		t.returned += w.Returned
+	}
 }
+
+// busyShare of its processors' time in use is a generator that can do no more.
+const busyShare = 0.9
 
 func (t *totals) merge(a attack.Answers) {
 	a.IDs, a.BeyondIDs = nil, 0 // a whole run's would be many

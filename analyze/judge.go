@@ -449,6 +449,10 @@ func (j *Judge) Analysis() Analysis {
 	}
 	for _, p := range j.phases {
 		a.Phases = append(a.Phases, j.phaseReport(p))
+		if p.name == Attack { // nobody else says so
+			why, _ := sentences(p.totals.generator(DefaultPolicy(false).Validity))
+			a.Notes = append(a.Notes, why...)
+		}
 		if kind, _, _ := strings.Cut(p.name, "/"); kind == After && p.clean != nil {
 			a.After = p.clean.outcome
 		}

@@ -94,6 +94,9 @@ func (t *totals) refusing() doubt {
 
 // generator are the doubts whether the load went out as it was planned.
 func (t *totals) generator(v ValidityPolicy) (found []doubt) {
+	if why := t.generatorLimited(v); why != "" {
+		return []doubt{{false, why}}
+	}
 	if why := t.generatorLate(v); why != "" {
 		found = append(found, doubt{false, why})
 	}
@@ -101,6 +104,17 @@ func (t *totals) generator(v ValidityPolicy) (found []doubt) {
 		found = append(found, doubt{false, sentence("the load generator fell short: %s of %s due requests were sent", Count(t.sent), Count(t.due))})
 	}
 	return found
+}
+
+// generatorLimited says that the load was more than this machine could send, "" if it was not: processors without time
+// left, and hits that waited, whether for these or, as it then looks, for connections whose answers nobody had read.
+func (t *totals) generatorLimited(v ValidityPolicy) string {
+	late := surelyAbove(t.wake, time.Duration(v.WakeLate)) + surelyAbove(t.blocked, time.Duration(v.WakeLate))
+	if t.limited < 2 || 2*t.limited < t.windows || Percentage(float64(late)/float64(max(t.due, 1))) <= v.WakeShare {
+		return ""
+	}
+	return sentence("generator-limited: this machine's processors were busy in %s of %s windows, and no more than %s requests/s came back",
+		Count(uint64(t.limited)), Count(uint64(t.windows)), Count(uint64(float64(t.returned)/(float64(t.limited)*attack.WindowLength.Seconds()))))
 }
 
 // generatorLate says that the load did not go out when it was due, "" if it did. What was sent late says nothing of how

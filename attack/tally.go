@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -69,17 +70,28 @@ type tally struct {
 	ready    []Window
 	finished bool
 
+	returned  uint64        // since metered
+	metered   time.Duration // on the clock
+	processor time.Duration // used up to then
+
 	kick   chan struct{} // to the sealer: the oldest window is complete
 	signal chan struct{} // to the reader: windows are ready, or there will be no more
 }
 
 type openWindow struct {
+	load
 	due, sent, hits uint64 // due counts in a closed loop only
 	answers         Answers
 	parts           []Answers // by target
 	dues            []uint64  // by target, in a closed loop only
 	ids             int
 	wake, blocked   Histogram
+}
+
+// load is how much the generator had to do in a stretch of time.
+type load struct {
+	busy     time.Duration // of the processors, as if there were one
+	returned uint64
 }
 
 // carried is what belongs to no open window and goes into the one sealed next.
@@ -210,6 +222,7 @@ func (t *tally) unsent(due time.Duration) {
 func (t *tally) answered(o *outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.returned++
 	switch o.turn {
 	case turnSame:
 		t.carried.turns.Same++
@@ -352,12 +365,28 @@ func (t *tally) run(ctx context.Context) (interrupted bool) {
 		case <-ctx.Done():
 			return true
 		}
+		t.meter()
 		wait, finished := t.sealComplete()
 		if finished {
 			return false
 		}
 		timer.Reset(wait)
 	}
+}
+
+// meter notes what has been done since it did so last, in the window that this falls into.
+func (t *tally) meter() {
+	used := processorTime()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	if middle := (t.metered + now) / 2; t.processor > 0 && middle < t.end {
+		if w := t.at(middle); w != nil {
+			w.busy += (used - t.processor) / time.Duration(runtime.GOMAXPROCS(0))
+			w.returned += t.returned
+		}
+	}
+	t.metered, t.processor, t.returned = now, used, 0
 }
 
 // sealComplete seals what can be sealed now and says when to look again.
@@ -420,6 +449,8 @@ func (t *tally) seal(due uint64) {
 		Wake:     w.wake,
 		Blocked:  w.blocked,
 		Opened:   t.carried.opened,
+		Busy:     w.busy,
+		Returned: w.returned,
 		Examples: t.carried.examples,
 	}
 	sealed.Wake.Merge(t.carried.wake)
