@@ -11,6 +11,23 @@ import (
 
 // run is the whole program: main with its world named.
 func run(ctx context.Context, args []string, w world) int {
+	root := w.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
+		err = usage(errors.New(strings.SplitN(err.Error(), "\n", 2)[0] + ` (see "coalmine --help")`))
+	}
+	var silent exit
+	if err != nil && !(errors.As(err, &silent) && silent.err == nil) && !errors.As(err, new(told)) {
+		said, example := oneLine(err)
+		fmt.Fprint(w.stderr, example)
+		fmt.Fprintln(w.stderr, "coalmine: "+said)
+	}
+	return code(ctx, err)
+}
+
+// root has all commands.
+func (w world) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "coalmine",
 		Short: "Judge API Gateway canaries by traffic, and gate their promotion",
@@ -29,7 +46,6 @@ loopback: "coalmine run" shows the whole story.
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetArgs(args)
 	root.SetIn(w.stdin)
 	root.SetOut(w.stdout)
 	root.SetErr(w.stderr)
@@ -38,17 +54,7 @@ loopback: "coalmine run" shows the whole story.
 	for _, command := range root.Commands() {
 		strictArgs(command)
 	}
-	err := root.ExecuteContext(ctx)
-	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
-		err = usage(errors.New(strings.SplitN(err.Error(), "\n", 2)[0] + ` (see "coalmine --help")`))
-	}
-	var silent exit
-	if err != nil && !(errors.As(err, &silent) && silent.err == nil) && !errors.As(err, new(told)) {
-		said, example := oneLine(err)
-		fmt.Fprint(w.stderr, example)
-		fmt.Fprintln(w.stderr, "coalmine: "+said)
-	}
-	return code(ctx, err)
+	return root
 }
 
 // strictArgs makes wrong arguments a usage error, here and below.
