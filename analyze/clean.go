@@ -25,6 +25,7 @@ type clean struct {
 	any     bool          // any other version may: a canary that is taken away may have been a mixture itself
 	until   time.Duration // stragglers before that start the count again, later ones fail
 	healthy bool          // errors and latency of the expected version are judged, too
+	targets []LoadTarget  // of several, of which each may fail by its own errors
 	fewest  uint64        // hits wanted in any case
 	whole   bool          // a pass is not the end: what comes after it may still fail
 
@@ -138,9 +139,8 @@ func (c *clean) decide() {
 	e := c.evidence(c.expect, "")
 	toFail := -math.Log(c.policy.Beta)
 	all := e.baseline.errors + e.errors
-	if c.healthy && c.errors.Fail(all, e.all()) >= toFail {
-		c.outcome = Fail
-		c.why = sentence("%s of %s answers are errors, allowed %s.", Count(all), Count(e.all()-e.pending), Share(float64(c.policy.Errors.Max)))
+	if why := c.failing(&e, toFail); why != "" {
+		c.outcome, c.why = Fail, why
 		return
 	}
 	if c.current.n < c.fewest || c.test.Log(c.current.k, c.current.n) < c.needed() {

@@ -181,6 +181,9 @@ func (j *Judge) begin(e Event) {
 		if p.clean, err = newClean(j.policy, j.levels, p.expect, e.Detail["absent"], e.At+time.Duration(j.policy.Settle)); err == nil {
 			p.clean.healthy = p.expect == j.header.Target.Canary
 			p.clean.any = !p.clean.healthy
+			if j.header.Target.Alone() { // else the phase before it has asked, with a baseline to compare with
+				p.clean.targets = j.header.Plan.Targets
+			}
 		}
 	}
 	if err != nil {

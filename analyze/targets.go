@@ -151,6 +151,37 @@ func (d *during) knownOf(name string) attack.Histogram {
 	return nil
 }
 
+// failing says by whose errors a phase fails, all answers' or one target's, "" if by nobody's: the weighted mean again.
+func (c *clean) failing(e *evidence, toFail float64) (why string) {
+	if !c.healthy {
+		return ""
+	}
+	part := targetsPart
+	if len(c.targets) == 0 {
+		part = 0
+	}
+	var logs, weights []float64
+	most := math.Inf(-1)
+	ask := func(where string, e *evidence, weight float64) {
+		k := e.baseline.errors + e.errors
+		logE := c.errors.Fail(k, e.all())
+		logs, weights = append(logs, logE), append(weights, weight)
+		if logE += math.Log(weight); logE > most {
+			most = logE
+			why = sentence("%s%s of %s answers are errors, allowed %s.", where, Count(k), Count(e.all()-e.pending), Share(float64(c.policy.Errors.Max)))
+		}
+	}
+	ask("", e, 1-part)
+	for _, t := range c.targets {
+		own := c.part(t.Name).evidence(c.expect, "")
+		ask("on "+t.Name+" ", &own, part/float64(len(c.targets)))
+	}
+	if sequential.LogWeightedMean(logs, weights) < toFail {
+		return ""
+	}
+	return why
+}
+
 // unheard are the targets on which even a dead canary would have gone unnoticed.
 func (d *during) unheard() (names []string) {
 	toFail := -math.Log(d.policy.Beta)

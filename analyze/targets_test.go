@@ -268,3 +268,35 @@ func TestTargetsUnheard(t *testing.T) {
 		t.Errorf("%q", a.Notes)
 	}
 }
+
+// verify refutes a version that is dead on one of its targets, though all its answers together are within bounds.
+func TestVerifyTargets(t *testing.T) {
+	for _, dead := range []bool{true, false} {
+		p := policy(nil)
+		small := endpoint{"POST /orders", 10, nil}
+		rest := endpoint{"GET /products", 990, func(c *simulated.Canary) { c.Share, c.Baseline.Name = 0, "2" }}
+		small.change = func(c *simulated.Canary) {
+			if rest.change(c); dead {
+				c.Baseline.Errors = 1
+			}
+		}
+		endpoints := []endpoint{rest, small}
+		s := beginAt(t, &p, 100, func(h *analyze.Header) { h.Target.Baseline, h.Plan.Targets = "", plan(endpoints) })
+		s.note(analyze.PhaseBegin, analyze.After, "expect", "2")
+		for w := range mixed(3, endpoints) {
+			w.Phase = analyze.After
+			if s.add(w); s.judge.Settled() || s.now > 10*time.Second {
+				break
+			}
+		}
+		s.note(analyze.PhaseEnd, analyze.After)
+		a := s.finish("verdict")
+		want, words := analyze.Verified, "VERIFIED: version 2 alone"
+		if dead {
+			want, words = analyze.Refuted, "on POST /orders "
+		}
+		if a.Conclusion.Verdict != want || !strings.Contains(a.Conclusion.Sentence, words) {
+			t.Errorf("dead %t: %s", dead, a.Conclusion.Sentence)
+		}
+	}
+}

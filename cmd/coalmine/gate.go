@@ -109,6 +109,9 @@ func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 			return usage(err)
 		}
 	}
+	if err := g.target.openHits(&ready.Story.Plan); err != nil {
+		return err
+	}
 	analysis, err := w.tell(ctx, ready, &g.output, nil)
 	if lost := g.issue(ready.Story.Control, analysis, err); lost != nil {
 		return exit{exitBroken, errors.Join(err, lost)}

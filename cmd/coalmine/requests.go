@@ -175,7 +175,7 @@ func (q *requests) ready(ctx context.Context, w world, a cloud, to string) (appl
 		if q.key != "" {
 			header.Set("X-Api-Key", q.key)
 		}
-		p.Target.Header, p.Sign, p.CacheBust, p.Hits = header, sign, q.bust, q.log
+		p.Target.Header, p.Sign, p.CacheBust = header, sign, q.bust
 		p.RequestIDs = p.RequestIDs || q.requestIDs
 		if len(q.commands) > 0 {
 			p.Live = live
@@ -185,7 +185,7 @@ func (q *requests) ready(ctx context.Context, w world, a cloud, to string) (appl
 }
 
 // openHits begins the hit log, last of all: what was there is gone then.
-func (q *requests) openHits() error {
+func (q *requests) openHits(p *attack.Plan) error {
 	if q.hits == "" {
 		return nil
 	}
@@ -201,7 +201,7 @@ func (q *requests) openHits() error {
 		file.Close()
 		return usagef("--hits: %w", err)
 	}
-	q.logFile = file
+	q.logFile, p.Hits = file, q.log
 	return nil
 }
 
@@ -221,6 +221,9 @@ func (q *requests) done(w world) {
 	if err != nil {
 		fmt.Fprintf(w.stderr, "warning: --hits %s is not whole: %s\n", q.hits, err)
 		return
+	}
+	if said == (attack.HitsLogged{}) {
+		return // nothing was sent
 	}
 	line := fmt.Sprintf("hits: %d in %s", said.Written, q.hits)
 	if said.Sampled > 0 {

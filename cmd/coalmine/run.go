@@ -153,11 +153,11 @@ func (p *play) tell(ctx context.Context, w world, client *stage.Client, note str
 	if s.Load.With, err = p.requests.ready(ctx, w, p.cloud, client.InvokeURL(ref)); err != nil {
 		return err
 	}
-	if err := p.openHits(); err != nil {
-		return err
-	}
 	ready, err := s.Prepare(ctx, client, ref, "coalmine/"+version, unique())
 	if err != nil {
+		return err
+	}
+	if err := p.openHits(&ready.Story.Plan); err != nil {
 		return err
 	}
 	ready.Story.Control.Journal = j

@@ -178,12 +178,7 @@ func (t *target) plan(ctx context.Context, w world, to string, rate vegeta.Rate,
 	if !t.stays(to) {
 		plan.MaxRate = t.maxRate // also while catching up
 	}
-	if err := plan.Validate(); err != nil {
-		return plan, usage(err)
-	}
-	err = t.openHits()
-	plan.Hits = t.log
-	return plan, err
+	return plan, usage(plan.Validate())
 }
 
 // loopback reports whether load on the URL stays on this machine.

@@ -65,6 +65,9 @@ The last line begins with "coalmine: VERIFIED", "coalmine: REFUTED" or
 			if err != nil {
 				return err
 			}
+			if err := t.openHits(&ready.Story.Plan); err != nil {
+				return err
+			}
 			_, err = w.tell(ctx, ready, &o, nil)
 			return err
 		},
