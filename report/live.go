@@ -123,11 +123,27 @@ func clock(d time.Duration) string {
 
 // rate is how many a second, of late if it is known how many there were a moment ago in this phase.
 func (l *live) rate(now uint64, of func(analyze.Phase) uint64) uint64 {
-	since, from := l.phase.Length, uint64(0)
-	if b := l.Before; b != nil && len(b.Phases) == len(l.a.Phases) {
+	return l.since(l.phase.Length, l.Before, now, of)
+}
+
+// judgedRate is the same of what a version counts, which begins anew where judging begins.
+func (l *live) judgedRate(now uint64, of func(analyze.Phase) uint64) uint64 {
+	whole, before := l.phase.Length, l.Before
+	if judged := l.a.Propagation.Judged; judged != nil && l.phase.Name == analyze.During {
+		whole = l.phase.Start + l.phase.Length - *judged
+		if before != nil && before.Propagation.Judged == nil {
+			before = nil
+		}
+	}
+	return l.since(whole, before, now, of)
+}
+
+func (l *live) since(whole time.Duration, b *analyze.Analysis, now uint64, of func(analyze.Phase) uint64) uint64 {
+	since, from := whole, uint64(0)
+	if b != nil && len(b.Phases) == len(l.a.Phases) {
 		then := b.Phases[len(b.Phases)-1]
-		if n := of(then); then.Length < since && n <= now {
-			since, from = since-then.Length, n
+		if n := of(then); then.Length < l.phase.Length && n <= now {
+			since, from = l.phase.Length-then.Length, n
 		}
 	}
 	if since <= 0 {
@@ -219,7 +235,7 @@ func (l *live) arms() {
 		{"errors", 8, func(_ int, arm analyze.Arm) string { return count(arm.Errors) }},
 		{"p95", 8, func(_ int, arm analyze.Arm) string { return latency(arm.P95.Seconds()) }},
 		{"hits", 11, func(_ int, arm analyze.Arm) string { return count(arm.Hits) }},
-		{"rate", 9, func(i int, arm analyze.Arm) string { return analyze.Count(l.rate(arm.Hits, hits(i))) + "/s" }},
+		{"rate", 9, func(i int, arm analyze.Arm) string { return analyze.Count(l.judgedRate(arm.Hits, hits(i))) + "/s" }},
 		{"p50", 8, func(_ int, arm analyze.Arm) string { return latency(arm.P50.Seconds()) }},
 		{"p99", 8, func(_ int, arm analyze.Arm) string { return latency(arm.P99.Seconds()) }},
 		{"share", 9, func(_ int, arm analyze.Arm) string { return fmt.Sprintf("%.1f %%", arm.Share*100) }},

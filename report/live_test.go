@@ -56,6 +56,17 @@ func TestLiveRate(t *testing.T) {
 	}
 }
 
+// What a version counts begins anew where judging begins.
+func TestLiveRateJudged(t *testing.T) {
+	judged := 8 * time.Second
+	arms := func(hits uint64) []analyze.Arm { return []analyze.Arm{{Name: "1", Role: "baseline", Hits: hits}} }
+	before := analyze.Analysis{Phases: []analyze.Phase{{Name: analyze.During, Length: 7 * time.Second, Arms: arms(100)}}}
+	now := analyze.Analysis{Phases: []analyze.Phase{{Name: analyze.During, Length: 10 * time.Second, Arms: arms(1000)}}, Propagation: analyze.Propagation{Judged: &judged}}
+	if said := strings.Join(report.Live(now, report.View{Before: &before}), "\n"); !strings.Contains(said, " 500/s") {
+		t.Errorf("1,000 hits in the 2 s that are judged:\n%s", said)
+	}
+}
+
 // What is painted is as wide as what is not.
 func TestLivePaint(t *testing.T) {
 	a := cases["reject"].analysis(t)

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"coalmine/analyze"
 )
@@ -50,11 +53,39 @@ func named[F any](formats map[string]F, name string) (F, error) {
 }
 
 func indented[T any](w io.Writer, what T) error {
-	encoder := json.NewEncoder(w)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(what)
+	if err := encoder.Encode(what); err != nil {
+		return err
+	}
+	_, err := w.Write(harmless(text.Bytes()))
+	return err
 }
+
+// harmless is JSON that may be shown on a terminal: encoding/json escapes the control characters of ASCII, and no others, of
+// which some terminals take one for the beginning of an escape sequence; nor what turns the direction of writing.
+func harmless(text []byte) []byte {
+	if !bytes.ContainsFunc(text, unprintable) {
+		return text
+	}
+	var b bytes.Buffer
+	for _, r := range string(text) {
+		switch {
+		case !unprintable(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.Bytes()
+}
+
+func unprintable(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 
 // JSON writes the analysis as it is; of a run without a verdict, its traffic.
 func JSON(w io.Writer, a analyze.Analysis) error {

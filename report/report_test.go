@@ -2,7 +2,9 @@ package report_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -246,6 +248,33 @@ func TestWidest(t *testing.T) {
 	}
 	if _, _, err := report.Named("xml"); err == nil || !strings.Contains(err.Error(), "html, json, junit, markdown, table") {
 		t.Error(err)
+	}
+}
+
+// Whatever a version is called, no format has what a terminal obeys, or a reader of XML or JSON chokes on.
+func TestHostileNames(t *testing.T) {
+	for _, name := range []string{"\u009b2J", "\u202egnp.exe", "]]>", "<![CDATA[", "\"&<>'", "\xff\xfe", "\U000e0001tag", "\ufffe", "&#x1b;", "\\u001b[2J", "--></system-out>"} {
+		a := told{seed: 1, most: 2 * time.Second, attack: true, names: [2]string{name, "2"}}.analysis(t)
+		for _, format := range report.Formats() {
+			show, _, _ := report.Named(format)
+			var out bytes.Buffer
+			if err := show(&out, a); err != nil {
+				t.Fatal(err)
+			}
+			check(t, fmt.Sprintf("%s of %q", format, name), out.String(), format == "table")
+			if i := strings.IndexFunc(out.String(), func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }); i >= 0 {
+				t.Errorf("%s of %q: %q", format, name, out.String()[i:min(i+20, out.Len())])
+			}
+			switch format {
+			case "junit":
+				conforms(t, name, out.Bytes())
+			case "json":
+				var again struct{ Arms []analyze.Arm }
+				if err := json.Unmarshal(out.Bytes(), &again); err != nil || again.Arms[0].Name != a.Phases[0].Arms[0].Name {
+					t.Errorf("%q: %v, %+v", name, err, again.Arms)
+				}
+			}
+		}
 	}
 }
 
