@@ -355,7 +355,7 @@ func facts(a analyze.Analysis) (out []fact) {
 	}
 	rate := "as fast as the connections allow"
 	if a.Header.Plan.Rate > 0 {
-		rate = fmt.Sprintf("%.4g a second", a.Header.Plan.Rate)
+		rate = perSecond(a.Header.Plan.Rate)
 	}
 	out = append(out, fact{"answers, all phases", analyze.Count(total), rate})
 	started := ""
@@ -374,6 +374,13 @@ func facts(a analyze.Analysis) (out []fact) {
 		after = "traffic after it: " + a.After.String()
 	}
 	return append(out, fact{"what was done", done, after})
+}
+
+func perSecond(rate float64) string {
+	if rate == math.Trunc(rate) && rate < 1e15 {
+		return analyze.Count(uint64(rate)) + " a second"
+	}
+	return fmt.Sprintf("%.4g a second", rate)
 }
 
 // armsAtOnce is the first screen's table: who answered how.
