@@ -347,11 +347,12 @@ func (p *parser) framing() error {
 			}
 		case len("Content-Length"):
 			if equalFold(f.name, "Content-Length") {
-				n, err := strconv.ParseUint(string(f.value), 10, 63)
-				if err != nil || said != nil && !bytes.Equal(said, f.value) {
+				value := trim(f.value)
+				n, err := strconv.ParseUint(string(value), 10, 63)
+				if err != nil || said != nil && !bytes.Equal(said, value) {
 					return errLength
 				}
-				said, p.length = f.value, int64(n)
+				said, p.length = value, int64(n)
 			}
 		case len("Transfer-Encoding"):
 			if equalFold(f.name, "Transfer-Encoding") && (!p.before(1, 1) || p.major+p.minor == 0) {

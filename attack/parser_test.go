@@ -142,6 +142,7 @@ var answers = []string{
 	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length:  2 \r\n\r\nok and more",
 	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
 	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 02\r\n\r\nok",
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n \r\n\r\nok",
 	"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
 	"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nok",
 	"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf",

@@ -166,7 +166,7 @@ type Window struct {
 	Wake     Histogram        `json:"wake,omitzero"`      // sent after due though a connection was free: the generator's doing
 	Blocked  Histogram        `json:"blocked,omitzero"`   // sent after due because every connection was busy: the target's doing
 	Opened   Histogram        `json:"opened,omitzero"`    // how long connections took to open, by dialing and handshake
-	Busy     time.Duration    `json:"busy_ns,omitempty"`  // this process's use of all its processors together while these hits were due: up to Length
+	Busy     time.Duration    `json:"busy_ns,omitempty"`  // of the processors together, what this process used or waited for while these hits were due: up to Length
 	Returned uint64           `json:"returned,omitempty"` // answers that came in that time, whenever they were due
 	Examples []string         `json:"examples,omitempty"` // at most two a run, redacted: answers of class wrong
 }
