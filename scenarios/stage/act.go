@@ -36,6 +36,7 @@ type act struct {
 	change Change
 	before position
 	at     position  // as last read
+	fresh  bool      // at was read a moment ago, and nothing was asked or waited for since
 	first  bool      // no step journaled yet
 	judged *Measured // what a promote is bound to
 
@@ -171,6 +172,9 @@ func (a *act) step(ctx context.Context, s Step, request func(context.Context) (O
 // the step can have left, and nobody's to undo.
 func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	was, want := a.at, a.at.with(d)
+	if err := a.unchanged(ctx, d); err != nil {
+		return Outcome{Refused: true}, err
+	}
 	r := a.request(ctx, d, want)
 	after, read := a.readBack(ctx, d, want, r)
 	switch {
@@ -179,7 +183,7 @@ func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	case read != nil:
 		return Outcome{}, fmt.Errorf("read back: %w", read)
 	}
-	a.at = after
+	a.at, a.fresh = after, true
 	a.j.saw(after)
 	diff := after.differ(want)
 	if len(diff) == 0 {
@@ -193,6 +197,8 @@ func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	case r.err == nil && r.took(d, want, after) && len(moved) > 0:
 		// It did, and somebody changed it at once: that is theirs, and not undone.
 		return Outcome{}, fmt.Errorf("%w, right after it was %s: %s", ErrChanged, d.done(), joined(diff))
+	case r.err == nil && d.strayed(was, after):
+		return Outcome{}, &overtaken{diff: was.with(deed{ops: []Operation{remove(canaryPath)}}).differ(was), removed: true}
 	case r.err == nil && d.othersCanary(want, after):
 		return Outcome{Others: after.Canary.DeploymentID}, &overtaken{diff: diff}
 	case r.err == nil:
@@ -208,6 +214,22 @@ func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	found := d.found(after)
 	found.Refused = !r.unsure
 	return found, condense(r.err)
+}
+
+// unchanged refuses a stage that is not as it was read. That may be long ago: a plan asks for more, which a control plane
+// that throttles answers late, and provisioned concurrency takes minutes. An alias has its compare-and-set.
+func (a *act) unchanged(ctx context.Context, d deed) error {
+	if a.fresh || d.move != nil {
+		return nil
+	}
+	now, err := a.look(ctx, d)
+	if err != nil {
+		return err
+	}
+	if diff := now.differ(a.at); len(diff) > 0 {
+		return fmt.Errorf("%w: %s", ErrChanged, joined(diff))
+	}
+	return nil
 }
 
 // found is what is there after an error.
@@ -235,6 +257,13 @@ func (d deed) partly(was, after position) bool {
 		}
 	}
 	return false
+}
+
+// strayed reports whether the operations met no canary any more: AWS makes an empty one of them then.
+func (d deed) strayed(was, after position) bool {
+	had := was.Canary != nil && after.Canary != nil
+	was.Canary = nil
+	return had && len(after.differ(was.with(d))) == 0
 }
 
 // othersCanary reports whether the operations met a canary that is not the one they were made for.
@@ -329,10 +358,16 @@ func (e *notTaken) Error() string {
 
 func (e *notTaken) Unwrap() error { return ErrNotTaken }
 
-// overtaken is a patch that met somebody else's canary, made since the stage was read.
-type overtaken struct{ diff []string }
+// overtaken is a patch that met somebody else's canary, made since the stage was read, or none, removed since.
+type overtaken struct {
+	diff    []string
+	removed bool
+}
 
 func (e *overtaken) Error() string {
+	if e.removed {
+		return fmt.Sprintf("%v, right before it was patched: %s", ErrChanged, joined(e.diff))
+	}
 	return fmt.Sprintf("%v, right before it was patched: asked -> is there: %s", ErrChanged, strings.Join(e.diff, "; "))
 }
 
@@ -374,16 +409,20 @@ func (a *act) look(ctx context.Context, d deed) (position, error) {
 func (a *act) undo(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
-	back := &act{c: a.c, j: a.j, back: true, at: a.at, change: Change{Verb: "undo " + a.change.Verb, Ref: a.change.Ref, Before: a.at.State}}
+	back := &act{c: a.c, j: a.j, back: true, at: a.at, fresh: a.fresh, change: Change{Verb: "undo " + a.change.Verb, Ref: a.change.Ref, Before: a.at.State}}
 	to, as := a.before, "as it was"
 	var others *overtaken
-	if errors.As(cause, &others) {
+	switch {
+	case !errors.As(cause, &others):
+	case others.removed:
+		to.Canary, as = nil, "as it was but for its canary, which somebody else has removed"
+	default:
 		canary := *a.at.Canary
 		canary.Percent = 0 // nobody judged it, and what it had is not known
 		to.Canary, as = &canary, "as it was but for somebody else's canary, which is left at 0%"
 	}
 	err := back.do(ctx, returning(a.at, to))
-	if err == nil && others == nil {
+	if err == nil && (others == nil || others.removed) {
 		err = back.clean(ctx)
 	}
 	a.at = back.at

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -160,7 +161,12 @@ func (c *Client) Abort(ctx context.Context, j *Journal, ref Ref, expect *Measure
 	if err != nil {
 		return a.result(err)
 	}
-	if err := a.do(ctx, deeds); err != nil {
+	err = a.do(ctx, deeds)
+	var met *overtaken
+	if errors.As(err, &met) && met.removed {
+		err = a.undo(ctx, err)
+	}
+	if err != nil {
 		return a.result(err)
 	}
 	if ref.Weighted() {

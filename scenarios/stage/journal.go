@@ -239,7 +239,7 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	var err error
-	if j.open && j.asWas && !j.untidy {
+	if j.open && j.asWas && !j.untidy && !j.last().deployed() {
 		err = j.write(record{End: &End{At: now(), Restored: true}})
 		j.open = false
 	}
@@ -327,7 +327,7 @@ func (j *Journal) step(s Step) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s.At = now()
-	j.asWas = false
+	j.asWas = j.asWas && s.Request == "DeleteDeployment" // which changes nothing of the stage's
 	return j.write(record{Begun: &s})
 }
 

@@ -186,6 +186,7 @@ func (a *act) awaitProvisioned(ctx context.Context, alias Alias) error {
 	if a.c.Loopback() {
 		wait = 20 * time.Millisecond
 	}
+	a.fresh = false
 	for end := time.Now().Add(provisionTime); ; {
 		out, err := a.c.lambda.GetProvisionedConcurrencyConfig(ctx, &lambda.GetProvisionedConcurrencyConfigInput{FunctionName: &alias.Function, Qualifier: &alias.Name})
 		what := fmt.Sprintf("provisioned concurrency of %s:%s", alias.Function, alias.Name)

@@ -106,6 +106,22 @@ func (s Story) made() bool {
 	return false
 }
 
+// deployed reports whether a deployment that the story asked for may still be there.
+func (s Story) deployed() bool {
+	left := map[string]bool{}
+	for _, step := range s.Steps {
+		switch {
+		case step.Request == "CreateDeployment" && step.Outcome == nil:
+			return true
+		case step.Request == "CreateDeployment" && !step.refused():
+			left[step.Outcome.Deployment] = true // "": nobody knows which
+		case step.Request == "DeleteDeployment" && step.done():
+			delete(left, step.Outcome.Deployment)
+		}
+	}
+	return len(left) > 0
+}
+
 // parse reads a journal's lines; whole is the length without a torn tail. A
 // torn line was never followed by its request: the journal is synced first.
 func parse(data []byte) (stories []Story, whole int, err error) {
