@@ -69,6 +69,7 @@ type bake struct {
 	all     totals
 	alone   *clean // whether the canary's version alone answers
 	stage   *wholeStage
+	targets []*targetPart // of a load on several
 	checks  []check
 	seconds seconds
 	past    checkpoints
@@ -95,7 +96,10 @@ func newBake(p Policy, l sequential.Levels, h Header, d *during, begin time.Dura
 		stage: &wholeStage{test: stage, horizon: horizon, limit: float64(p.Errors.Max), by: map[string]uint64{}}}
 	b.seconds.slowFrom = d.known.Quantile(0.95)
 	was := d.judged.evidence(h.Target.Baseline, "")
-	return b, b.against(was, l)
+	if err := b.against(was, l); err != nil {
+		return nil, err
+	}
+	return b, b.targetsFrom(h.Plan.Targets, l)
 }
 
 // against makes the checks; was is the baseline's part of the during phase, which is data in those that compare: the
@@ -106,12 +110,7 @@ func (b *bake) against(was evidence, l sequential.Levels) error {
 	if err != nil {
 		return err
 	}
-	difference, err := aimed(p.Errors.Margin/100, l, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97) // a long before, a short bake, or the reverse
-	if err != nil {
-		return err
-	}
 	b.checks = []check{bakedStage{b.stage},
-		bakedErrors{difference, p.Errors.Margin / 100, was},
 		baked{armErrors{test: bound, needed: -math.Log(p.Alpha), limit: float64(p.Errors.Max), version: canary, canary: true}}}
 	for _, q := range p.sortedMax() {
 		bound, err := sequential.NewBound(1-float64(q), l)
@@ -120,14 +119,27 @@ func (b *bake) against(was evidence, l sequential.Levels) error {
 		}
 		b.checks = append(b.checks, baked{armLatency{bound, q, time.Duration(p.Latency.Max[q]), canary, true}})
 	}
-	for _, q := range p.sortedMargin() {
-		c, err := newLatencyDifference(q, p.Latency.Margin[q], b.during.known, l)
-		if err != nil {
-			return err
-		}
-		b.checks = append(b.checks, bakedLatency{c, was})
+	compared, err := b.compared(was, b.during.known, l)
+	b.checks = append(b.checks, compared...)
+	return err
+}
+
+// compared are the checks that compare with the baseline as it was; known are response times that none of them counts.
+func (b *bake) compared(was evidence, known attack.Histogram, l sequential.Levels) ([]check, error) {
+	margin := b.policy.Errors.Margin / 100
+	difference, err := aimed(margin, l, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97) // a long before, a short bake, or the reverse
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	checks := []check{bakedErrors{difference, margin, was}}
+	for _, q := range b.policy.sortedMargin() {
+		c, err := newLatencyDifference(q, b.policy.Latency.Margin[q], known, l)
+		if err != nil {
+			return nil, err
+		}
+		checks = append(checks, bakedLatency{c, was})
+	}
+	return checks, nil
 }
 
 func (b *bake) add(w *attack.Window) {
@@ -136,7 +148,13 @@ func (b *bake) add(w *attack.Window) {
 	}
 	b.all.add(w)
 	b.stage.add(w)
+	for _, part := range b.targets {
+		part.add(w)
+	}
 	for _, l := range w.Late {
+		for _, part := range b.targets {
+			part.late(l)
+		}
 		b.all.late(l)
 		b.stage.late(l)
 	}
@@ -150,8 +168,10 @@ func (b *bake) add(w *attack.Window) {
 	}
 }
 
-func (b *bake) evidence() evidence {
-	e := b.all.evidence(b.target.Baseline, b.target.Canary)
+func (b *bake) evidence() evidence { return b.evidenceOf(&b.all) }
+
+func (b *bake) evidenceOf(t *totals) evidence {
+	e := t.evidence(b.target.Baseline, b.target.Canary)
 	if b.policy.Unattributed == Independent {
 		e.attribute()
 	}
@@ -166,7 +186,9 @@ func (b *bake) readings(e *evidence, quick bool) []reading {
 	var members [groups]int
 	readings := make([]reading, len(b.checks))
 	for i, c := range b.checks {
-		members[c.group()]++
+		if _, one := c.(inTarget); !one {
+			members[c.group()]++
+		}
 		readings[i].check = c
 		if search, ok := c.(searching); ok && quick {
 			readings[i].pass, readings[i].fail = search.atMost(e)
@@ -174,7 +196,7 @@ func (b *bake) readings(e *evidence, quick bool) []reading {
 			readings[i].pass, readings[i].fail = c.look(e)
 		}
 	}
-	weigh(readings, members, 0)
+	weigh(readings, members, len(b.targets))
 	return readings
 }
 
@@ -274,7 +296,10 @@ func (b *bake) lastHalf(e *evidence) string {
 		return ""
 	}
 	last := e.since(was)
-	readings := slices.DeleteFunc(b.readings(&last, false), func(r reading) bool { return r.check.group() == stageErrors }) // it looks at every stretch
+	readings := slices.DeleteFunc(b.readings(&last, false), func(r reading) bool {
+		_, one := r.check.(inTarget)
+		return one || r.check.group() == stageErrors // it looks at every stretch
+	})
 	if logE, culprit := failing(readings, true); logE >= -math.Log(b.policy.Beta) {
 		return culprit.check.name()
 	}

@@ -46,17 +46,21 @@ func checkTargets(targets []LoadTarget) error {
 	return nil
 }
 
-// targetPart is what a during phase knows of one target.
+// targetPart is what a phase knows of one target.
 type targetPart struct {
-	name  string
-	stage *wholeStage
-	d     *during
+	name     string
+	stage    *wholeStage
+	evidence func() evidence
+	sound    func() bool // the baseline's own errors on the target do not speak against it
 }
 
-func (p *targetPart) evidence() evidence { return p.d.evidenceOf(p.d.judged.part(p.name)) }
-
-// sound reports that the baseline's own errors on the target do not speak against it.
-func (p *targetPart) sound() bool { return p.d.soundIn(p.d.all.part(p.name)) }
+func newTargetPart(name string, limit float64, horizon int, l sequential.Levels) (*targetPart, error) {
+	test, err := sequential.NewStageErrors(limit, l, horizon)
+	if err != nil {
+		return nil, err
+	}
+	return &targetPart{name: name, stage: &wholeStage{test: test, horizon: horizon, limit: limit, by: map[string]uint64{}}}, nil
+}
 
 // add counts the target's part of a window, late answers included.
 func (p *targetPart) add(w *attack.Window) {
@@ -114,14 +118,35 @@ func (c inTarget) explain(_ *evidence, o Outcome, r reading) Check {
 // targetsFrom makes the parts, with the checks that are judged from the first change on.
 func (d *during) targetsFrom(targets []LoadTarget) error {
 	for _, t := range targets {
-		test, err := sequential.NewStageErrors(float64(d.policy.Errors.Max), d.levels, d.stage.horizon)
+		p, err := newTargetPart(t.Name, d.stage.limit, d.stage.horizon, d.levels)
 		if err != nil {
 			return err
 		}
-		p := &targetPart{name: t.Name, d: d,
-			stage: &wholeStage{test: test, horizon: d.stage.horizon, limit: d.stage.limit, by: map[string]uint64{}}}
+		p.evidence = func() evidence { return d.evidenceOf(d.judged.part(t.Name)) }
+		p.sound = func() bool { return d.soundIn(d.all.part(t.Name)) }
 		d.targets = append(d.targets, p)
 		d.checks = append(d.checks, inTarget{p.stage, p})
+	}
+	return nil
+}
+
+// targetsFrom makes the parts with all their checks: was is the baseline's part of the during phase.
+func (b *bake) targetsFrom(targets []LoadTarget, l sequential.Levels) error {
+	for _, t := range targets {
+		p, err := newTargetPart(t.Name, b.stage.limit, b.stage.horizon, l)
+		if err != nil {
+			return err
+		}
+		p.evidence = func() evidence { return b.evidenceOf(b.all.part(t.Name)) }
+		b.targets = append(b.targets, p)
+		was := b.during.judged.part(t.Name).evidence(b.target.Baseline, "")
+		checks, err := b.compared(was, b.during.knownOf(t.Name), l)
+		if err != nil {
+			return err
+		}
+		for _, c := range append(checks, bakedStage{p.stage}) {
+			b.checks = append(b.checks, inTarget{c, p})
+		}
 	}
 	return nil
 }

@@ -104,6 +104,9 @@ func weighed(t vegeta.Target) (Target, error) {
 	out := Target{Target: t, Weight: 1}
 	out.Header = make(http.Header)
 	for name, values := range t.Header {
+		if len(values) == 0 { // JSON may say so
+			continue
+		}
 		switch value := values[len(values)-1]; http.CanonicalHeaderKey(name) {
 		case WeightHeader:
 			n, err := strconv.Atoi(value)

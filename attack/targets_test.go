@@ -140,3 +140,40 @@ func TestRotationIsExactAndEven(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a file holds, it is no reason to panic, and what is read of it is a plan or is refused.
+func FuzzReadTargets(f *testing.F) {
+	f.Add("GET /a\nX-Coalmine-Weight: 3\n\nPOST /b\nContent-Type: x\n", true)
+	f.Add(`{"method":"GET","url":"/a","header":{"X-Coalmine-Target":["a"]},"body":"eA=="}`, false)
+	f.Add("GET \x00\n:\n@", true)
+	f.Add(`{"method":"GET","url":"/","header":{"A":[],"X-Coalmine-Weight":[]}}`, false)
+	f.Fuzz(func(t *testing.T, text string, http bool) {
+		format := "json"
+		if http {
+			format = "http"
+		}
+		if strings.Contains(text, "@") {
+			return // would read a file
+		}
+		targets, err := ReadTargets(strings.NewReader(text), format)
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q", err)
+			}
+			return
+		}
+		p := among(targets...)
+		if p.Validate() != nil {
+			return
+		}
+		s, err := newSource(t.Context(), p)
+		if err != nil {
+			t.Fatalf("a valid plan: %v", err)
+		}
+		for n := range uint64(3) {
+			if r := s.connection()(n); len(r.wire) == 0 {
+				t.Fatal("nothing would be sent")
+			}
+		}
+	})
+}
