@@ -176,6 +176,9 @@ type sheet struct {
 	Moments  []moment
 	Regions  []region
 	First    grid
+	Sides    grid
+	Targets  grid
+	Changes  []fact
 	Arms     grid
 	Phases   grid
 	Details  []fact
@@ -201,14 +204,19 @@ func newSheet(a analyze.Analysis) sheet {
 	s.headline(a)
 	for _, c := range a.Checks {
 		g := newGauge(c)
-		s.Checks = append(s.Checks, g)
+		if !silent(c) {
+			s.Checks = append(s.Checks, g)
+		}
 		if c.Name == a.Conclusion.Culprit && s.Key == nil {
 			s.Key = &g
 			s.Told = strings.Contains(s.Why, g.Sentence)
 		}
 	}
 	s.Facts = facts(a)
-	s.First, s.Arms, s.Phases = armsAtOnce(a), armsGrid(a), phasesGrid(a)
+	s.First, s.Sides, s.Targets, s.Arms, s.Phases = armsAtOnce(a), sidesGrid(a), targetsGrid(a), armsGrid(a), phasesGrid(a)
+	for _, c := range changes(a) {
+		s.Changes = append(s.Changes, fact{Name: analyze.Short(c.at), Value: visible(c.what)})
+	}
 	s.Details, s.Policy = details(a), policyFacts(a)
 	return s
 }
@@ -277,14 +285,9 @@ func capitalised(s string) string {
 const gaugeWidth = 200
 
 func newGauge(c analyze.Check) gauge {
-	g := gauge{Check: c, Seen: "–", Proven: dashed(proven(c)), Allowed: dashed(allowed(c)), Odds: "–"}
+	row := checkRow(c)
+	g := gauge{Check: c, Seen: dashed(row[2]), Proven: dashed(row[3]), Allowed: dashed(row[4]), Odds: dashed(row[5])}
 	g.Name, g.Sentence = label(c.Name), visible(c.Sentence)
-	if c.Estimate != nil {
-		g.Seen = c.Format(*c.Estimate)
-	}
-	if c.Needed > 0 && (c.Outcome != analyze.Pass || c.Evidence >= c.Needed) {
-		g.Odds = fmt.Sprintf("%s / %s", compact(c.Evidence), compact(c.Needed))
-	}
 	if c.Limit.High == nil || c.Estimate == nil || c.Unit == analyze.UnitCount {
 		return g
 	}
@@ -407,6 +410,76 @@ func armsAtOnce(a analyze.Analysis) (g grid) {
 		}
 		g.Rows = append(g.Rows, []string{who, analyze.Count(arm.Hits), share, configured, rate,
 			dashed(latency(arm.P50.Seconds())), dashed(latency(arm.P95.Seconds())), dashed(latency(arm.P99.Seconds()))})
+	}
+	return g
+}
+
+// sidesGrid has the phases of the tested stage side by side.
+func sidesGrid(a analyze.Analysis) (g grid) {
+	g.Head = []string{"version", ""}
+	var phases []analyze.Phase
+	var names []string
+	for _, p := range a.Phases {
+		if strings.Contains(p.Name, "/") || len(phases) == 6 {
+			continue
+		}
+		phases = append(phases, p)
+		g.Head = append(g.Head, label(p.Name))
+		for _, arm := range p.Arms {
+			if !slices.Contains(names, arm.Name) && len(names) < mostArms {
+				names = append(names, arm.Name)
+			}
+		}
+	}
+	if len(phases) < 2 {
+		return grid{}
+	}
+	for _, name := range names {
+		for _, what := range []string{"answers", "share", "errors", "p50", "p95", "p99"} {
+			row := []string{label(name), what}
+			for _, p := range phases {
+				cell := "–"
+				for _, arm := range p.Arms {
+					if arm.Name == name && arm.Hits > 0 {
+						cell = sideOf(arm, what)
+					}
+				}
+				row = append(row, cell)
+			}
+			g.Rows = append(g.Rows, row)
+		}
+	}
+	return g
+}
+
+func sideOf(arm analyze.Arm, what string) string {
+	switch what {
+	case "answers":
+		return analyze.Count(arm.Hits)
+	case "share":
+		return analyze.Share(arm.Share)
+	case "errors":
+		return analyze.Share(float64(arm.Errors) / float64(arm.Hits))
+	}
+	return dashed(latency(map[string]time.Duration{"p50": arm.P50, "p95": arm.P95, "p99": arm.P99}[what].Seconds()))
+}
+
+// targetsGrid has each of several targets, in the phase that the run is about.
+func targetsGrid(a analyze.Analysis) (g grid) {
+	p := a.Main()
+	if p == nil {
+		return g
+	}
+	g.Head = []string{"target", "version", "answers", "unanswered", "errors", "p50", "p95", "p99"}
+	for _, target := range p.Targets {
+		for _, arm := range target.Arms {
+			if len(g.Rows) == 100 {
+				g.Note = "The first 100 rows."
+				return g
+			}
+			g.Rows = append(g.Rows, []string{label(target.Name), label(arm.Name), analyze.Count(arm.Hits), analyze.Count(target.Pending), analyze.Count(arm.Errors),
+				dashed(latency(arm.P50.Seconds())), dashed(latency(arm.P95.Seconds())), dashed(latency(arm.P99.Seconds()))})
+		}
 	}
 	return g
 }
