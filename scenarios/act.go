@@ -53,7 +53,8 @@ func (s *Story) promoted(ctx context.Context) error {
 // unpromoted is what follows a promote that was refused or broke off. Credentials that have ended may have been renewed
 // by now: going back is tried with whatever there is.
 func (s *Story) unpromoted(ctx context.Context, err error) error {
-	if errors.Is(err, stage.ErrChanged) {
+	var touched stage.Touched
+	if errors.Is(err, stage.ErrChanged) && !errors.As(err, &touched) {
 		return s.undo(ctx, err) // only our canary: the rest is somebody else's by now
 	}
 	if ctx.Err() != nil {
@@ -65,10 +66,15 @@ func (s *Story) unpromoted(ctx context.Context, err error) error {
 	return also(err, s.restore(ctx))
 }
 
-// unrepointed takes the promote back with what there is of the repoint, or leaves the journal open for recover.
+// unrepointed takes the promote back with what there is of the repoint, or leaves the journal open for recover. A promote
+// of whose repoint there is nothing is whole: the journal is closed, and canary repoint can go on from it.
 func (s *Story) unrepointed(ctx context.Context, err error) error {
-	if s.Act.Reject == Rollback {
+	var touched stage.Touched
+	switch {
+	case s.Act.Reject == Rollback:
 		return also(err, s.rollback(ctx))
+	case !errors.As(err, &touched):
+		return also(fmt.Errorf("%w: promoted, but nothing was repointed", err), s.done(false))
 	}
 	return fmt.Errorf("%w: promoted, and half repointed: coalmine canary recover %s takes all of it back", err, s.Control.Journal.Path())
 }
@@ -100,15 +106,18 @@ func (s *Story) hold(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 		defer cancel()
 		now, err := s.read(ctx)
-		if err == nil && percentOf(now) != 100 {
+		switch was := s.Recorder.Judge.Target().Percent; {
+		case err == nil && percentOf(now) == was: // it was never raised
+		case err == nil && percentOf(now) != 100:
 			// An operator's 0 % perhaps: not ours to overwrite.
 			s.lines([]string{"the percentage is not set back, for somebody else has changed it: " + standing(now)})
 			return s.done(false)
-		}
-		if err := s.percent(ctx, s.Recorder.Judge.Target().Percent); s.gone(err) {
-			return s.done(false)
-		} else if err != nil {
-			return s.left(ctx, err)
+		default:
+			if err := s.percent(ctx, was); s.gone(err) {
+				return s.done(false)
+			} else if err != nil {
+				return s.left(ctx, err)
+			}
 		}
 	}
 	return s.done(s.Create == nil && !s.stopped)
@@ -152,10 +161,13 @@ func (s *Story) abort(ctx context.Context) error {
 			expect = &live
 		}
 		change, err := s.Control.Client.Abort(ctx, j, ref, expect)
-		if errors.Is(err, stage.ErrNoCanary) {
-			err = nil // it was never made, or is gone
+		if !errors.Is(err, stage.ErrNoCanary) {
+			return change, err
 		}
-		return change, err
+		if to, changed := j.Before(); changed && s.Create != nil { // somebody has removed it, or promoted it
+			return s.Control.Client.Restore(ctx, j, ref, to)
+		}
+		return change, nil // it was never made, or is not what this story has to remove
 	}, stage.State{})
 }
 

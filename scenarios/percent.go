@@ -71,6 +71,8 @@ func (s *Story) percent(ctx context.Context, percent float64) error {
 	detail := map[string]string{"percent": strconv.FormatFloat(percent, 'f', -1, 64)}
 	err := s.same(ctx)
 	if err == nil {
+		s.foresee = func(change stage.Change) error { return differs(seenBy(change, c.Live), c.Live) }
+		defer func() { s.foresee = nil }()
 		var change stage.Change
 		if change, err = c.Client.SetPercent(ctx, c.Journal, c.Ref, percent); err == nil {
 			s.say(change)
@@ -92,6 +94,16 @@ func (s *Story) same(ctx context.Context) error {
 		return err
 	}
 	return differs(now, s.Control.Live)
+}
+
+// seenBy is what was measured, as the change that is about to be made found it.
+func seenBy(change stage.Change, live stage.Measured) stage.Measured {
+	if live.Stage != nil {
+		live.Stage = &change.Before
+	} else if len(change.Moves) > 0 {
+		live.Aliases = []stage.Alias{change.Moves[0].Was}
+	}
+	return live
 }
 
 // again measures what is under test after its percentage was set: nothing else may be another then.

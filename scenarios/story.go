@@ -57,8 +57,7 @@ const undoing = 3 * time.Minute
 // analysis. Whatever happens, a canary that the story made is promoted, held as asked, or removed.
 func (s *Story) Tell(ctx context.Context) (analyze.Analysis, error) {
 	if s.Control != nil {
-		s.Control.Client.Announce = s.announce
-		s.was, s.seen, s.seenAt = s.Control.Live, s.Control.Live, time.Now()
+		s.begin()
 	}
 	err := s.tell(ctx)
 	end := analyze.End{Reason: "verdict"}
@@ -74,6 +73,11 @@ func (s *Story) Tell(ctx context.Context) (analyze.Analysis, error) {
 	}
 	analysis, lost := s.Recorder.Finish(end)
 	return analysis, also(err, lost)
+}
+
+func (s *Story) begin() {
+	s.Control.Client.Announce = s.announce
+	s.was, s.seen, s.seenAt = s.Control.Live, s.Control.Live, time.Now()
 }
 
 func (s *Story) tell(ctx context.Context) error {

@@ -65,16 +65,27 @@ func (s *Story) look(ctx context.Context) (changed bool, err error) {
 // gone says what is: the splitter itself, or an alias behind one of the arms.
 func gone(ref stage.Ref, err error) string {
 	var refused *stage.RequestError
-	if errors.As(err, &refused) && refused.Operation == "GetAlias" && !ref.Weighted() {
+	switch {
+	case !errors.As(err, &refused) || isSplitter(ref, refused):
+		return splitter(ref) + " is gone"
+	case refused.Operation == "GetAlias":
 		return "an alias behind it is gone: " + refused.Error()
 	}
-	return splitter(ref) + " is gone"
+	return "what is behind it is gone: " + refused.Error()
 }
 
 // gone reports that what splits the traffic is, and the canary with it.
 func (s *Story) gone(err error) bool {
 	var refused *stage.RequestError
-	return stage.IsNotFound(err) && errors.As(err, &refused) && (s.Control.Ref.Weighted() || refused.Operation != "GetAlias")
+	return stage.IsNotFound(err) && errors.As(err, &refused) && isSplitter(s.Control.Ref, refused)
+}
+
+// isSplitter reports whether a request was about what splits the traffic, and not about an alias or a function behind it.
+func isSplitter(ref stage.Ref, r *stage.RequestError) bool {
+	if ref.Weighted() {
+		return strings.HasSuffix(r.Operation, "Alias")
+	}
+	return strings.HasSuffix(r.Operation, "Stage") || r.Operation == "GetRestApi"
 }
 
 // splitter is what splits the traffic, in words.
