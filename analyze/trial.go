@@ -77,8 +77,9 @@ type TrialReport struct {
 }
 
 // Trial judges one load at one rate, window by window. A queue answers in bursts, so its tests are tempered by the spread
-// from second to second; it fails no sooner than after a quarter of the shortest time, unless most answers are bad, and
+// from second to second; it fails no sooner than after half of the shortest time, unless most answers are bad, and
 // passes only if what came after the first half of the shortest time passes alone, for by then a queue that fills up has.
+// Windows in which this machine stood still say nothing of the target, whatever it did: they are left out.
 type Trial struct {
 	rating  Rating
 	trial   capacity.Trial
@@ -89,6 +90,10 @@ type Trial struct {
 	from    time.Duration // of what is judged
 	begun   bool
 	first   int64
+	to      time.Duration  // of all windows
+	held    *attack.Window // the last: the next may show that this machine stood still in it
+	skip    bool           // the next comes right after a standstill
+	dropped map[int64]bool // windows in which it did, and those beside them
 	all     totals
 	half    evidence
 	second  int64
@@ -142,8 +147,9 @@ func (j *Trial) Add(w attack.Window) {
 	if j.settled {
 		return
 	}
+	j.to = w.End()
 	if j.tripped = j.breaker.add(&w); w.Index >= j.first {
-		j.count(&w)
+		j.take(w)
 		j.look()
 	}
 	if j.tripped != "" && !j.settled {
@@ -153,24 +159,46 @@ func (j *Trial) Add(w attack.Window) {
 	}
 }
 
+// take counts the window before this one, unless this machine stood still in either, or just before.
+func (j *Trial) take(w attack.Window) {
+	if j.dropped == nil {
+		j.dropped = map[int64]bool{}
+	}
+	standstill := 20*surelyAbove(w.Wake, j.late()) > w.Due
+	switch {
+	case standstill && j.held != nil:
+		j.dropped[j.held.Index] = true
+		j.answers(j.held)
+		fallthrough
+	case standstill:
+		j.dropped[w.Index] = true
+		j.answers(&w)
+		j.held, j.skip = nil, true
+	case j.skip:
+		j.dropped[w.Index] = true
+		j.answers(&w)
+		j.skip = false
+	default:
+		if j.held != nil {
+			j.count(j.held)
+		}
+		j.held = &w
+	}
+}
+
+// late is how late a request may be sent: what matters to a bound on latency, and never less than the policy has it.
+func (j *Trial) late() time.Duration {
+	limit := time.Duration(j.rating.Validity.WakeLate)
+	for _, o := range j.rating.Objectives {
+		limit = max(limit, time.Duration(o.Max)/10)
+	}
+	return limit
+}
+
 func (j *Trial) count(w *attack.Window) {
 	j.all.add(w)
-	e := j.evidenceOf(w.Answers, 0)
-	for _, l := range w.Late {
-		if l.Index >= j.first {
-			j.all.late(l)
-			late := j.evidenceOf(l.Answers, 0)
-			e.canary.hits += late.canary.hits
-			e.canary.errors += late.canary.errors
-			e.canary.timeouts += late.canary.timeouts
-			e.canary.response.Merge(late.canary.response)
-		}
-	}
-	j.now[0], j.now[1] = j.now[0]+e.canary.errors, j.now[1]+e.canary.hits
-	for _, a := range j.checks {
-		a.slow[0] += surelyAbove(e.canary.response, time.Duration(a.Max)) + e.canary.timeouts
-		a.slow[1] += e.canary.successes() + e.canary.timeouts
-	}
+	j.tell(j.evidenceOf(w.Answers, 0))
+	j.answers(w)
 	if second := (w.Index - j.first + 1) / windowsPerSecond; second != j.second {
 		j.second = second
 		j.bursts.add(j.now[0], j.now[1])
@@ -184,6 +212,25 @@ func (j *Trial) count(w *attack.Window) {
 		j.half = j.evidence()
 		j.half.canary.response = slices.Clone(j.half.canary.response)
 		j.half.response = slices.Clone(j.half.response)
+	}
+}
+
+// answers counts the late ones of a window, which belong to others, where those were counted.
+func (j *Trial) answers(w *attack.Window) {
+	for _, l := range w.Late {
+		if l.Index >= j.first && !j.dropped[l.Index] {
+			j.all.late(l)
+			j.tell(j.evidenceOf(l.Answers, 0))
+		}
+	}
+}
+
+// tell adds to the second under way.
+func (j *Trial) tell(e evidence) {
+	j.now[0], j.now[1] = j.now[0]+e.canary.errors, j.now[1]+e.canary.hits
+	for _, a := range j.checks {
+		a.slow[0] += surelyAbove(e.canary.response, time.Duration(a.Max)) + e.canary.timeouts
+		a.slow[1] += e.canary.successes() + e.canary.timeouts
 	}
 }
 
@@ -205,7 +252,7 @@ func (j *Trial) evidenceOf(a attack.Answers, pending uint64) evidence {
 
 func (j *Trial) evidence() evidence { return j.evidenceOf(j.all.Answers, j.all.pending) }
 
-func (j *Trial) took() time.Duration { return j.all.to - j.from }
+func (j *Trial) took() time.Duration { return j.to - j.from }
 
 // fewestSeconds from which a trial's spread is looked at; less would see none in any trial that is short.
 const fewestSeconds = 3
@@ -241,10 +288,6 @@ func (j *Trial) look() {
 	took := j.took()
 	switch {
 	case broken != nil && j.patient(&e):
-		if late := j.blamesGenerator(broken); late != "" {
-			j.settle(capacity.Invalid, late)
-			return
-		}
 		of := j.seenBy(broken, e)
 		j.settle(capacity.Fail, broken.says(&of, Fail))
 	case passing && took >= j.trial.Shortest:
@@ -281,7 +324,7 @@ func (j *Trial) everybody(bursts float64) float64 {
 	return j.errors.Tempered(bursts).Fail(k, j.all.hits+j.all.pending)
 }
 
-// patient reports that a trial that confirms is old enough to fail: one burst at its beginning is none.
+// patient reports that a trial is old enough to fail: one burst at its beginning is no reason.
 func (j *Trial) patient(e *evidence) bool {
 	bad := e.canary.errors + e.errors
 	for _, a := range j.checks {
@@ -290,23 +333,15 @@ func (j *Trial) patient(e *evidence) bool {
 		}
 	}
 	gross := j.took() >= time.Second && 2*bad > e.canary.hits+e.errors
-	return j.trial.Purpose != capacity.Confirm || j.took() >= j.trial.Shortest/2 || gross
-}
-
-// blamesGenerator says that requests went out so late that a bound on latency can have been broken by that.
-func (j *Trial) blamesGenerator(a *aim) string {
-	if a.Errors > 0 {
-		return ""
-	}
-	v := j.rating.Validity
-	v.WakeLate = max(v.WakeLate, a.Max/10)
-	v.WakeShare = min(v.WakeShare, Percentage(a.theta()))
-	return j.all.generatorLate(v)
+	return j.took() >= j.trial.Shortest/2 || gross
 }
 
 // void is why the trial says nothing: the load was not what it should have been, or not understood.
 func (j *Trial) void() string {
 	v := j.rating.Validity
+	if n, all := len(j.dropped), int(j.took()/attack.WindowLength); all >= 20 && 3*n > all {
+		return sentence("the load generator was late: this machine stood still in %d of %d tenths of a second, and sent more than %s after requests were due though a connection was free", n, all, Short(j.late()))
+	}
 	if j.all.due < fewestValid {
 		return ""
 	}

@@ -90,6 +90,16 @@ func TestTrialOutcomes(t *testing.T) {
 		}
 	}
 	late := func(w *attack.Window) { w.Wake = attack.Histogram{{Bin: attack.BinOf(time.Second), Count: w.Sent}} }
+	standstill := func(w *attack.Window) { // half a second in which nothing goes out, and what did is answered late
+		if i := w.Index % 30; i < 5 {
+			late(w)
+		}
+		if i := w.Index % 30; i < 6 || i == 29 {
+			for _, tally := range w.Arms {
+				tally.Response = attack.Histogram{{Bin: attack.BinOf(time.Second), Count: tally.Hits - tally.Failed()}}
+			}
+		}
+	}
 	for name, c := range map[string]struct {
 		rating Rating
 		stage  simulated.Canary
@@ -103,7 +113,8 @@ func TestTrialOutcomes(t *testing.T) {
 		"erring":              {rating, with(func(c *simulated.Canary) { c.Baseline.Errors = 0.03 }), nil, capacity.Fail, "errors"},
 		"throttled":           {rating, healthy, throttled, capacity.Limited, "429"},
 		"slow, sent late":     {rating, with(func(c *simulated.Canary) { c.Baseline.Median = 120 * time.Millisecond }), late, capacity.Invalid, "late"},
-		"late all the same":   {rating, healthy, late, capacity.Pass, ""},
+		"good, sent late":     {rating, healthy, late, capacity.Invalid, "late"},
+		"standing still":      {rating, healthy, standstill, capacity.Pass, "p99"},
 		"short":               {rating, healthy, func(w *attack.Window) { w.Sent /= 2 }, capacity.Invalid, "fell short"},
 		"near the bound":      {rating, with(func(c *simulated.Canary) { c.Baseline.Errors, c.Canary.Errors = 0.0096, 0.0096 }), nil, capacity.Undecided, "errors"},
 		"collapsed":           {rating, with(func(c *simulated.Canary) { c.Baseline.Errors = 0.9 }), nil, capacity.Fail, "circuit breaker"},
@@ -120,7 +131,7 @@ func TestTrialOutcomes(t *testing.T) {
 			if (r.Breaker != "") != (name == "collapsed") {
 				t.Errorf("breaker %q", r.Breaker)
 			}
-			if r.Outcome == capacity.Pass && r.Took < 4*time.Second || r.Breaker == "" && len(r.Arms) < 3 || r.Arms[0].Name != ArmStage {
+			if r.Outcome == capacity.Pass && r.Took < 4*time.Second || r.Breaker == "" && r.Outcome != capacity.Invalid && len(r.Arms) < 3 || r.Arms[0].Name != ArmStage {
 				t.Errorf("%s after %s, arms %+v", r.Outcome, r.Took, r.Arms)
 			}
 		})

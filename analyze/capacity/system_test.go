@@ -251,7 +251,7 @@ func judge(rng *rand.Rand, s system, t Trial, at time.Duration) (Done, time.Dura
 			return slowB.Pass(now[1]-from[1], n) >= toPass && errorB.Pass(now[2]-from[2], n) >= toPass
 		}
 		gross := took >= time.Second && 2*(now[1]+now[2]) > now[0]
-		patient := t.Purpose != Confirm || took >= t.Shortest/2 || gross
+		patient := took >= t.Shortest/2 || gross
 		d.Good = float64(now[0]-now[1]-now[2]) / took.Seconds()
 		switch {
 		case patient && (slowB.Fail(now[1], now[0]) >= toFail || errorB.Fail(now[2], now[0]) >= toFail):

@@ -77,25 +77,33 @@ func (r *reports) open() error {
 
 // write draws each report.
 func (r *reports) write(w world, a analyze.Analysis) error {
+	if err := r.each(w, func(to io.Writer, format string) error { return draw(to, format, a) }); err != nil {
+		return err
+	}
+	if summary := w.env("GITHUB_STEP_SUMMARY"); summary != "" && slices.Contains(r.formats, "markdown") {
+		return appendTo(summary, a)
+	}
+	return nil
+}
+
+// each draws what goes to standard output, and each file.
+func (r *reports) each(w world, draw func(to io.Writer, format string) error) error {
 	shown := r.first()
 	if r.dir != "" {
 		shown = "table"
 	}
-	if err := draw(w.stdout, shown, a); err != nil {
+	if err := draw(w.stdout, shown); err != nil {
 		return err
 	}
 	for i, path := range r.files {
 		var text bytes.Buffer
-		if err := draw(&text, r.formats[i], a); err != nil {
+		if err := draw(&text, r.formats[i]); err != nil {
 			return err
 		}
 		if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 		fmt.Fprintf(w.stderr, "%s: %s\n", r.formats[i], path)
-	}
-	if summary := w.env("GITHUB_STEP_SUMMARY"); summary != "" && slices.Contains(r.formats, "markdown") {
-		return appendTo(summary, a)
 	}
 	return nil
 }

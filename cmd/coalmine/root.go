@@ -50,7 +50,7 @@ loopback: "coalmine run" shows the whole story.
 	root.SetOut(w.stdout)
 	root.SetErr(w.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(w.runCommand(), w.gateCommand(), w.verifyCommand(), w.planCommand(), w.attackCommand(), w.reportCommand(), w.canaryCommand(), w.stackCommand(), w.emulatorCommand())
+	root.AddCommand(w.runCommand(), w.gateCommand(), w.verifyCommand(), w.planCommand(), w.attackCommand(), w.capacityCommand(), w.reportCommand(), w.canaryCommand(), w.stackCommand(), w.emulatorCommand())
 	for _, command := range root.Commands() {
 		strictArgs(command)
 	}

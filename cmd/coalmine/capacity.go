@@ -1,0 +1,385 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"coalmine/analyze"
+	"coalmine/analyze/capacity"
+	"coalmine/attack"
+	"coalmine/report"
+	"coalmine/scenarios"
+)
+
+// rating is a search for the highest rate, as the command line asks for it.
+type rating struct {
+	scenarios.Capacity
+	target         target
+	output         output
+	scenario       string
+	objectives     []string
+	goal, soakAt   string
+	atLeast, from  string
+	trial, longest time.Duration
+	soak, short    time.Duration
+	budget, warmUp time.Duration
+	ramp, risk     float64
+	breaker        string
+	noCeiling      bool
+	expected       *scenarios.Answer
+}
+
+func (w world) capacityCommand() *cobra.Command {
+	var r rating
+	c := &cobra.Command{
+		Use:   "capacity [scenario]",
+		Short: "Find the highest rate at which objectives hold",
+		Long: `Find the highest rate at which objectives hold, for the whole stage or for one arm
+of a canary. Trials double the rate until one fails, halve the interval, and prove
+both of its ends, each twice, with a soak in between (MLRsearch, in short trials
+that stop when they are decided). Nothing is promoted and nothing is changed.
+
+The target is a stage (--api, --stage, --path), any URL (--url), or the embedded
+system of a scenario: capacity-knee, capacity-quota, capacity-cold, capacity-noisy.
+Off loopback --max-rate must be given. Rates are those sent to the stage: an arm
+gets its share of them, which is stated, too.
+
+Exit codes: 0 found (with --at-least: carried), 10 below --at-least, or the
+objectives fail at the lowest rate, 11 undecided (time used up, breaker, drift, or
+--at-least within the interval), 12 the load generator is the bottleneck and what
+was asked for is not decided, 1 and 2 as everywhere, 130 interrupted: what is known
+by then is shown.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			r.scenario = strings.Join(args, "")
+			return r.run(c.Context(), w, c.Flags())
+		},
+	}
+	f := c.Flags()
+	r.target.flags(f, "")
+	f.Lookup("rate").Hidden = true
+	f.Lookup("max-rate").Usage = "highest rate per second that is tried; must be given off loopback (default 10000 on loopback)"
+	f.Lookup("max-rate").DefValue = ""
+	f.Lookup("classify").Usage += ", or learn (default with a canary)"
+	f.StringVar(&r.target.lambdaAlias, "lambda-alias", "", "`FUNCTION:ALIAS` whose weights split the traffic of --url, instead of --api")
+	r.output.reports.flags(f)
+	f.StringVar(&r.output.out, "out", "", `run file, NDJSON (default a new file under $XDG_STATE_HOME/coalmine/runs; "none" for none)`)
+	f.BoolVarP(&r.output.quiet, "quiet", "q", false, "no progress, only warnings and the last line on standard error")
+	f.StringArrayVar(&r.objectives, "objective", nil, "`BOUND` like \"p99 <= 250ms\" or \"errors <= 0.1%\", repeatable")
+	f.StringVar(&r.Rating.Arm, "arm", analyze.ArmStage, "whose objectives they are: stage, baseline or canary")
+	f.StringVar(&r.Baseline, "baseline", "", "version that serves now, as the answers spell it, for --url")
+	f.StringVar(&r.Canary, "canary", "", "version under test, as the answers spell it, for --url")
+	f.Float64Var(&r.Percent, "percent", 0, "of the traffic that goes to the canary, for --url")
+	f.StringVar(&r.atLeast, "at-least", "", "`RATE` like 800/s that must be carried: exit code 10 below it")
+	f.StringVar(&r.from, "from", "", "`RATE` to begin with, the lowest that is tried (default a hundredth of --max-rate)")
+	f.StringVar(&r.goal, "goal-width", "5%", "of the interval, of its lower end")
+	f.DurationVar(&r.budget, "budget", 10*time.Minute, "time for everything; what is known by then is shown")
+	f.Float64Var(&r.ramp, "ramp", 0, "most times by which a trial may exceed a rate that held (default 2 on loopback, 1.5 elsewhere)")
+	f.DurationVar(&r.short, "short-trial", 2*time.Second, "of trials that only choose where to look")
+	f.DurationVar(&r.trial, "trial", 0, "least time of a trial that proves a bound (default 10s, or 80 times the slowest latency objective at a goal of 5%)")
+	f.DurationVar(&r.longest, "longest-trial", 0, "most of it, then it is undecided (default 4 times --trial)")
+	f.DurationVar(&r.soak, "soak", 0, "time at --soak-at of the lower bound, negative for none (default twice --trial)")
+	f.StringVar(&r.soakAt, "soak-at", "85%", "of the lower bound")
+	f.DurationVar(&r.warmUp, "warm-up", time.Second, "of each trial, not judged")
+	f.DurationVar(&r.CoolDown, "cool-down", time.Second, "after a trial that failed, then until a few requests are answered in time")
+	f.Float64Var(&r.risk, "risk", 0.01, "probability that a trial proves what is not so")
+	f.StringVar(&r.breaker, "breaker", "60%", "errors, or 429s, of the answers in 2 s that end the search")
+	f.BoolVar(&r.noCeiling, "no-self-check", false, "do not find out first what this machine can send")
+	return c
+}
+
+func (r *rating) run(ctx context.Context, w world, f *pflag.FlagSet) error {
+	if err := r.check(w, f); err != nil {
+		return err
+	}
+	where, stop, err := r.place(ctx, w)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := r.configure(ctx, w, f); err != nil {
+		return err
+	}
+	fmt.Fprintln(w.stderr, where)
+	r.Say = func(line string) { fmt.Fprintln(w.stderr, line) }
+	if err := r.Prepare(ctx, where, "coalmine/"+version); err != nil {
+		return err
+	}
+	if err := errors.Join(r.output.reports.open(), r.output.openFile(w, "capacity", time.Now())); err != nil {
+		return err
+	}
+	if !r.output.quiet {
+		r.Watch = narrate(w)
+	}
+	rated, err := r.Run(ctx, analyze.NewWriter(r.output.file))
+	r.target.done(w)
+	if err != nil {
+		return errors.Join(err, r.output.file.Close())
+	}
+	if err := errors.Join(r.output.each(w, func(to io.Writer, format string) error { return drawCapacity(to, format, rated) }), r.output.file.Close()); err != nil {
+		return exit{exitBroken, err}
+	}
+	if r.output.path != "" {
+		fmt.Fprintf(w.stderr, "run file: %s (show it again: coalmine report %s)\n", r.output.path, r.output.path)
+	}
+	r.compare(w, rated)
+	fmt.Fprintln(w.stderr, report.CapacityLine(rated))
+	if code := ratedCode(rated); code != 0 {
+		return exit{code: code}
+	}
+	return nil
+}
+
+// check is what can be said without asking anybody.
+func (r *rating) check(w world, f *pflag.FlagSet) error {
+	if f.Changed("rate") {
+		return usagef("--rate: the rate is what is searched: want --max-rate, --from")
+	}
+	if r.scenario != "" {
+		if r.target.url != "" || r.target.controlled() {
+			return usagef("scenario %s: runs on an embedded system: want no --url, --api or --lambda-alias beside it", r.scenario)
+		}
+		r.target.url = "http://127.0.0.1/" // until it is known
+	} else if r.target.url == "" && !r.target.controlled() {
+		return usagef("missing target: want --url URL, --api ID with --path, or a scenario like capacity-knee")
+	}
+	if err := errors.Join(r.target.check(w), r.output.reports.check()); err != nil {
+		return err
+	}
+	switch {
+	case r.Rating.Arm != analyze.ArmStage && r.Rating.Arm != analyze.ArmBaseline && r.Rating.Arm != analyze.ArmCanary:
+		return usagef("--arm: want stage, baseline or canary, got %q", r.Rating.Arm)
+	case r.scenario == "" && !r.target.controlled() && (r.Baseline == "") != (r.Canary == ""):
+		return usagef("--baseline and --canary: want both, or neither")
+	case r.scenario == "" && !r.target.controlled() && r.Rating.Arm != analyze.ArmStage && (r.Baseline == "" || len(r.target.classify) == 0):
+		return usagef("--arm %s of a --url: want --baseline, --canary and --classify, too: nobody else knows them", r.Rating.Arm)
+	case r.CoolDown < 0 || r.warmUp < 0:
+		return usagef("--cool-down, --warm-up: want 0 or more, got %s, %s", r.CoolDown, r.warmUp)
+	case r.budget < 0:
+		return usagef("--budget: want more than 0, or 0 for no limit, got %s", r.budget)
+	}
+	return nil
+}
+
+// place finds the target; of a scenario, it starts it.
+func (r *rating) place(ctx context.Context, w world) (where string, stop func(), err error) {
+	if r.scenario == "" {
+		r.Client, r.Ref, where, err = w.locate(ctx, &r.target)
+		return where, func() {}, err
+	}
+	s, err := scenarios.Open(r.scenario, true)
+	if err != nil {
+		return "", nil, usage(err)
+	}
+	if r.expected = s.Capacity; r.expected == nil && len(r.objectives) == 0 {
+		return "", nil, usagef("scenario %s: says nothing of capacity: want --objective, too", s.Name)
+	}
+	if r.Client, _, stop, err = embedded(ctx, s.Emulator, false); err != nil {
+		return "", nil, err
+	}
+	if r.Ref, err = s.Locate(ctx, r.Client); err == nil && r.Rating.Arm != analyze.ArmStage {
+		err = r.canary(ctx, s)
+	}
+	if err != nil {
+		stop()
+		return "", nil, err
+	}
+	r.target.url = r.Client.InvokeURL(r.Ref)
+	return r.Client.Where(r.Ref), stop, nil
+}
+
+// canary makes the scenario's on the embedded system, which ends with this process.
+func (r *rating) canary(ctx context.Context, s scenarios.Scenario) error {
+	dir, err := os.MkdirTemp("", "coalmine-journal-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	journal, err := r.Client.OpenJournal(filepath.Join(dir, "journal"), r.Ref)
+	if err != nil {
+		return err
+	}
+	defer journal.Close()
+	if _, err := r.Client.CreateCanary(ctx, journal, r.Ref, s.Canary.Percent, s.Canary.Overrides); err != nil {
+		return err
+	}
+	_, err = r.Client.DeployCanary(ctx, journal, r.Ref, "coalmine capacity")
+	return err
+}
+
+// configure completes the search with what depends on where the load goes.
+func (r *rating) configure(ctx context.Context, w world, f *pflag.FlagSet) error {
+	here := r.target.stays(r.target.url)
+	highest := r.target.maxRate
+	switch {
+	case f.Changed("max-rate"):
+	case r.expected != nil:
+		highest = r.expected.MaxRate
+	case here:
+		highest = 10000
+	default:
+		return usagef("--max-rate: must be given off loopback: the highest rate per second that %s may get", scenarios.Bare(r.target.url))
+	}
+	arm := r.Rating.Arm
+	r.Rating = analyze.DefaultRating()
+	r.Rating.Arm, r.Rating.WarmUp = arm, r.warmUp
+	if err := r.bounds(); err != nil {
+		return err
+	}
+	p := capacity.Plan{Highest: highest, Ramp: r.ramp, Short: r.short, Full: r.trial, Longest: r.longest, Soak: r.soak, Budget: r.budget,
+		Risk: r.risk, Hits: r.Rating.Hits(r.risk)}
+	if p.Ramp == 0 && !here {
+		p.Ramp = 1.5
+	}
+	var err error
+	if p.Width, err = share("goal-width", r.goal); err != nil {
+		return err
+	}
+	if p.SoakAt, err = share("soak-at", r.soakAt); err != nil {
+		return err
+	}
+	if p.Lowest, err = perSecond("from", r.from); err != nil {
+		return err
+	}
+	if r.Rating.AtLeast, err = perSecond("at-least", r.atLeast); err != nil {
+		return err
+	}
+	if r.Rating.AtLeast > highest {
+		return usagef("--at-least: %v/s is above --max-rate %v/s: it would never be tried", r.Rating.AtLeast, highest)
+	}
+	if p.Full == 0 {
+		p.Full = r.Rating.Full(p.Width)
+	}
+	r.Rating.Search = p.Complete()
+	if err := r.Rating.Search.Validate(); err != nil {
+		return usage(err)
+	}
+	r.Ceiling, r.Classify = !r.noCeiling, r.target.classify
+	r.target.maxRate = highest
+	r.Plan, err = r.target.plan(ctx, w, r.target.url, attack.RateOf(r.Rating.Search.Lowest), nil, unique())
+	return err
+}
+
+// bounds reads the objectives, and what the breaker stops at.
+func (r *rating) bounds() error {
+	for _, text := range r.objectives {
+		var o analyze.Objective
+		if err := o.UnmarshalText([]byte(text)); err != nil {
+			return usagef("--objective: %w", err)
+		}
+		r.Rating.Objectives = append(r.Rating.Objectives, o)
+	}
+	if len(r.objectives) == 0 && r.expected != nil {
+		r.Rating.Objectives = r.expected.Objectives
+	}
+	if err := analyze.CheckObjectives(r.Rating.Objectives); err != nil {
+		return usagef("--objective: %w", err)
+	}
+	x, err := share("breaker", r.breaker)
+	r.Rating.Breaker.Errors, r.Rating.Breaker.Throttled = analyze.Percentage(x), analyze.Percentage(x)
+	return err
+}
+
+// share reads a percentage flag.
+func share(name, text string) (float64, error) {
+	var x analyze.Percentage
+	if err := x.UnmarshalText([]byte(text)); err != nil {
+		return 0, usagef("--%s: %w", name, err)
+	}
+	return float64(x), nil
+}
+
+// perSecond reads a rate flag, 0 where it was not given.
+func perSecond(name, text string) (float64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	rate, err := attack.ParseRate(text)
+	if err != nil {
+		return 0, usagef("--%s: %w", name, err)
+	}
+	return attack.PerSecond(rate), nil
+}
+
+// compare holds a scenario to the answer that it states, where the whole stage was asked for.
+func (r *rating) compare(w world, rated analyze.Rated) {
+	a, lower, upper := r.expected, rated.Result.Lower, rated.Result.Upper
+	if a == nil || a.Answer == 0 || len(r.objectives) > 0 || r.Rating.Arm != analyze.ArmStage || lower == nil || upper == nil {
+		return
+	}
+	fmt.Fprintf(w.stderr, "the model carries %s\n", analyze.PerSecondOf(a.Answer))
+}
+
+// ratedCode is the exit code of a search.
+func ratedCode(r analyze.Rated) int {
+	switch kind := r.Result.Kind; {
+	case r.End.Reason == "interrupted":
+		return exitInterrupted
+	case r.Asked == analyze.Pass:
+		return 0
+	case r.Asked == analyze.Fail, kind == capacity.TooLow:
+		return exitReject
+	case kind == capacity.Generator && (r.Rating.AtLeast > 0 || r.Result.Lower == nil):
+		return exitVoid
+	case r.Rating.AtLeast > 0, kind == capacity.Unfinished, kind == capacity.Drifting, kind == capacity.Unsettled:
+		return exitInconclusive
+	}
+	return 0
+}
+
+// narrate tells of each trial, a line each, and on the way of those that take long.
+func narrate(w world) func(analyze.Rated, *analyze.TrialReport) {
+	told := 0
+	last := time.Now()
+	return func(r analyze.Rated, under *analyze.TrialReport) {
+		switch {
+		case under == nil && len(r.Trials) > told:
+			told, last = len(r.Trials), time.Now()
+			fmt.Fprintln(w.stderr, report.CapacityTrial(r))
+		case under != nil && time.Since(last) >= 10*time.Second:
+			last = time.Now()
+			fmt.Fprintln(w.stderr, report.CapacityProgress(r, under))
+		}
+	}
+}
+
+func drawCapacity(to io.Writer, format string, r analyze.Rated) error {
+	show, err := report.NamedCapacity(format)
+	if err != nil {
+		return err
+	}
+	return show(to, r)
+}
+
+// reshow draws a search again from its run file; ok is false where the file is of another command.
+func (w world) reshow(path string, shown *reports) (ok bool, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, usage(err)
+	}
+	defer file.Close()
+	rated, err := analyze.ReadRated(file)
+	if errors.Is(err, analyze.ErrNotRated) {
+		return false, nil
+	}
+	if err != nil {
+		return false, nil // whoever reads it as a run says what is wrong
+	}
+	if err := shown.open(); err != nil {
+		return true, err
+	}
+	if err := shown.each(w, func(to io.Writer, format string) error { return drawCapacity(to, format, rated) }); err != nil {
+		return true, err
+	}
+	fmt.Fprintln(w.stderr, report.CapacityLine(rated))
+	return true, nil
+}

@@ -1,0 +1,223 @@
+package report
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"coalmine/analyze"
+	"coalmine/analyze/capacity"
+)
+
+// CapacityFormat writes a search for the highest rate.
+type CapacityFormat func(io.Writer, analyze.Rated) error
+
+var capacityKinds = map[string]CapacityFormat{
+	"table": capacityTable, "json": indented[analyze.Rated], "markdown": capacityMarkdown, "junit": capacityJUnit, "html": capacityHTML,
+}
+
+// NamedCapacity finds a format of searches; they are called as those of runs are.
+func NamedCapacity(name string) (CapacityFormat, error) { return named(capacityKinds, name) }
+
+// CapacityLine is the one greppable sentence that a search ends with.
+func CapacityLine(r analyze.Rated) string {
+	word := strings.ToUpper(string(r.Result.Kind))
+	line := fmt.Sprintf("coalmine: CAPACITY %s %s", word, capacitySpan(r.Result))
+	if r.Rating.AtLeast > 0 {
+		line += map[analyze.Outcome]string{analyze.Pass: ", at least ", analyze.Fail: ", below ", analyze.Undecided: ", undecided against "}[r.Asked] + analyze.PerSecondOf(r.Rating.AtLeast)
+	}
+	if r.Result.Drift != capacity.Steady {
+		line += ", the target got " + r.Result.Drift.String()
+	}
+	if r.Result.Stopped != "" {
+		line += ", " + r.Result.Stopped
+	}
+	return visible(fmt.Sprintf("%s, %s, %d trials, %s", line, strings.Join(bounds(r), " and "), r.Result.Trials, clockTime(r.Result.Took)))
+}
+
+func bounds(r analyze.Rated) (all []string) {
+	for _, o := range r.Rating.Objectives {
+		all = append(all, o.String())
+	}
+	return all
+}
+
+func clockTime(d time.Duration) string {
+	return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+}
+
+// capacitySpan is the interval in a few characters.
+func capacitySpan(r capacity.Result) string {
+	switch {
+	case r.Lower != nil && r.Upper != nil:
+		return analyze.PerSecondOf(r.Lower.Rate) + " to " + analyze.PerSecondOf(r.Upper.Rate)
+	case r.Lower != nil:
+		return analyze.PerSecondOf(r.Lower.Rate) + " or more"
+	case r.Upper != nil:
+		return "below " + analyze.PerSecondOf(r.Upper.Rate)
+	}
+	return "unknown"
+}
+
+// capacityFacts are what stands beside the interval, a line each.
+func capacityFacts(r analyze.Rated) (all [][2]string) {
+	add := func(name, format string, args ...any) {
+		all = append(all, [2]string{name, fmt.Sprintf(format, args...)})
+	}
+	whose := "of the whole stage"
+	if r.Rating.Version != "" {
+		whose = fmt.Sprintf("of the %s, version %s; rates are the stage's", r.Rating.Arm, r.Rating.Version)
+	}
+	add("objectives", "%s, %s", strings.Join(bounds(r), " and "), whose)
+	if len(r.Rates) > 1 {
+		var parts []string
+		for _, a := range r.Rates {
+			parts = append(parts, fmt.Sprintf("%s %.1f/s", a.Name, a.Rate))
+		}
+		add("at the lower bound", "%s", strings.Join(parts, ", "))
+	}
+	if r.Result.Width > 0 {
+		add("width", "%s of the lower bound (goal %s)", analyze.Share(r.Result.Width), analyze.Share(r.Result.Goal))
+	}
+	if r.Result.Conditional > 0 {
+		add("conditional rate", "%.1f good answers per second at the lower bound, in all of its trials but the worst %s", r.Result.Conditional, analyze.Share(r.Rating.Search.Exceed))
+	}
+	if r.Result.Soaked > 0 {
+		add("soak", "held at %s for %s", analyze.PerSecondOf(r.Result.Soaked), analyze.Short(r.Rating.Search.Soak))
+	} else if r.Result.Lower != nil && r.Rating.Search.Soak > 0 {
+		add("soak", "not done, or not decided")
+	}
+	if r.Rating.Ceiling > 0 {
+		add("generator", "%.0f/s at most from this machine, to a target on it that does nothing", r.Rating.Ceiling)
+	}
+	if r.Rating.Target.Covers != "" {
+		add("covers", "%s", r.Rating.Target.Covers)
+	}
+	return all
+}
+
+// trialRows are the trials in the order in which they were run.
+func trialRows(r analyze.Rated) (header []string, rows [][]string) {
+	header = []string{"#", "purpose", "rate/s", "time", "outcome", "p50", "p99", "errors", "why"}
+	for i, t := range r.Trials {
+		outcome := t.Outcome.String()
+		if t.Outcome == capacity.Undecided && t.Leaning != capacity.Undecided {
+			outcome = "(" + t.Leaning.String() + ")"
+		}
+		row := []string{fmt.Sprint(i + 1), string(t.Purpose), fmt.Sprintf("%.4g", t.Rate), analyze.Short(t.Took.Round(100 * time.Millisecond)), outcome, "-", "-", "-", t.Sentence}
+		if a := shownArm(r, t); a.Hits > 0 {
+			row[5], row[6], row[7] = latency(a.P50.Seconds()), latency(a.P99.Seconds()), analyze.Share(float64(a.Errors)/float64(a.Hits))
+		}
+		rows = append(rows, row)
+	}
+	return header, rows
+}
+
+// shownArm is the one that the objectives are about.
+func shownArm(r analyze.Rated, t analyze.TrialReport) (a analyze.TrialArm) {
+	for _, a = range t.Arms {
+		if a.Name == r.Rating.Version || r.Rating.Version == "" {
+			return a
+		}
+	}
+	return analyze.TrialArm{}
+}
+
+func capacityTable(w io.Writer, r analyze.Rated) error {
+	p := &page{w: w}
+	p.wrap("", r.Sentence)
+	p.line("")
+	for _, f := range capacityFacts(r) {
+		p.wrap(f[0]+": ", f[1])
+	}
+	p.line("")
+	header, rows := trialRows(r)
+	for i := range rows {
+		rows[i] = rows[i][:8]
+	}
+	p.table(header[:8], rows, 1, 4)
+	p.wrap("", "(pass) and (fail): not decided within the trial's time, and leaning so. Times are those that were judged.")
+	return p.err
+}
+
+func capacityMarkdown(w io.Writer, r analyze.Rated) error {
+	m := &markdown{page{w: w}}
+	m.line("## " + escaped("Coalmine: capacity "+capacitySpan(r.Result)))
+	m.line("")
+	m.paragraph(r.Sentence)
+	if t := r.Rating.Target; t.URL != "" {
+		m.paragraph(fmt.Sprintf("%s %s (%s)", t.Method, t.URL, t.Where))
+	}
+	for _, f := range capacityFacts(r) {
+		m.line("- " + escaped(f[0]+": "+f[1]))
+	}
+	m.line("")
+	header, rows := trialRows(r)
+	m.table(header, rows, 1, 4, 8)
+	return m.err
+}
+
+// capacityJUnit has a case for the rate that was asked for, or for the search where none was, and one for the soak.
+func capacityJUnit(w io.Writer, r analyze.Rated) error {
+	var table strings.Builder
+	if err := capacityTable(&table, r); err != nil {
+		return err
+	}
+	asked := testcase{Name: "capacity", Class: "coalmine.capacity", Time: seconds(r.Result.Took)}
+	if r.Rating.AtLeast > 0 {
+		asked.Name = "capacity at least " + analyze.PerSecondOf(r.Rating.AtLeast)
+		asked.settle(r.Asked, r.Sentence)
+	} else {
+		switch r.Result.Kind {
+		case capacity.TooLow:
+			asked.Failure = because(string(r.Result.Kind), r.Sentence)
+		case capacity.Unfinished, capacity.Unsettled, capacity.Drifting:
+			asked.Skipped = because(string(r.Result.Kind), r.Sentence)
+		}
+	}
+	suite := testsuite{
+		Name: "coalmine", Package: "coalmine", Timestamp: r.Header.Started.UTC().Format("2006-01-02T15:04:05"), Hostname: "localhost",
+		Time: seconds(r.Result.Took), Tests: 1, Cases: []testcase{asked}, Out: printed{table.String()}, Err: printed{CapacityLine(r)},
+	}
+	for _, p := range []property{{"kind", string(r.Result.Kind)}, {"interval", capacitySpan(r.Result)}, {"objectives", strings.Join(bounds(r), ", ")},
+		{"arm", r.Rating.Arm}, {"where", r.Rating.Target.Where}, {"url", r.Rating.Target.URL}, {"tool", r.Header.Tool}} {
+		if p.Value != "" {
+			suite.Properties = append(suite.Properties, property{p.Name, visible(p.Value)})
+		}
+	}
+	switch {
+	case asked.Failure != nil:
+		suite.Failures = 1
+	case asked.Skipped != nil:
+		suite.Skipped = 1
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	encoder := xml.NewEncoder(w)
+	encoder.Indent("", "  ")
+	if err := encoder.Encode(testsuites{Suite: suite}); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+// CapacityProgress is how a search stands, in one line.
+func CapacityProgress(r analyze.Rated, t *analyze.TrialReport) string {
+	line := fmt.Sprintf("%6s  known: %s", clockTime(r.Result.Took), capacitySpan(r.Result))
+	if t != nil {
+		line = fmt.Sprintf("%6s  trial %d, %s at %s, %s: %s | known: %s", clockTime(t.At), len(r.Trials)+1, t.Purpose, analyze.PerSecondOf(t.Rate),
+			analyze.Short(t.Took), t.Sentence, capacitySpan(r.Result))
+	}
+	return visible(line)
+}
+
+// CapacityTrial is a trial that is over, in one line.
+func CapacityTrial(r analyze.Rated) string {
+	n := len(r.Trials)
+	t := r.Trials[n-1]
+	return visible(fmt.Sprintf("%6s  trial %d, %s at %s, %s: %s, %s", clockTime(t.At), n, t.Purpose, analyze.PerSecondOf(t.Rate), analyze.Short(t.Took), t.Outcome, t.Sentence))
+}
