@@ -319,7 +319,7 @@ func TestAction(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	stub := "#!/bin/sh\nprintf '%s\\n' \"$@\" > args\necho progress >&2\necho 'coalmine: REJECT v2 over v1' >&2\nexit 10\n"
+	stub := "#!/bin/sh\nprintf '%s\\n' \"$@\" > args\necho report\necho progress >&2\necho 'coalmine: REJECT v2 over v1' >&2\nexit 10\n"
 	if err := os.WriteFile(filepath.Join(dir, "coalmine"), []byte(stub), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -333,9 +333,11 @@ func TestAction(t *testing.T) {
 		}
 		c.Env = append(c.Env, key+"="+inputs[name[1]])
 	}
-	said, err := c.CombinedOutput()
-	if c.ProcessState.ExitCode() != 10 || !strings.Contains(string(said), "progress") {
-		t.Fatalf("%v\n%s", err, said)
+	var stdout, stderr strings.Builder
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err = c.Run()
+	if c.ProcessState.ExitCode() != 10 || stdout.String() != "report\n" || !strings.HasPrefix(stderr.String(), "progress\n") {
+		t.Fatalf("%v\n%s\n%s", err, &stdout, &stderr)
 	}
 	args, err := os.ReadFile(filepath.Join(dir, "args"))
 	if err != nil {
