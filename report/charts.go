@@ -103,7 +103,7 @@ func (d *drawing) split() chart {
 	c.Series = []series{dots, mean, low, high}
 	if _, _, ok := extent(mean.Values); !ok {
 		c.Series, c.Bands = c.Series[:1], nil
-		c.Caption = fmt.Sprintf("Share of version %s among answers that name a version. The run ended before anything could be said of the split: no band of what is possible.", label(h.Target.Canary))
+		c.Caption = fmt.Sprintf("Share of version %s among answers that name a version. Nothing is said of the split before settle is over: without that there is no band of what is possible.", label(h.Target.Canary))
 	}
 	switch _, _, ok := extent(dots.Values); {
 	case len(c.At) == 0:

@@ -249,10 +249,12 @@ func (s *sheet) headline(a analyze.Analysis) {
 
 // liveSheet is that of a run that goes on: it has no verdict while nothing is decided.
 func liveSheet(a analyze.Analysis) sheet {
-	s := newSheet(a)
-	if a.End.Reason != "" || a.Conclusion.Verdict != analyze.Inconclusive || a.Conclusion.At > 0 {
-		return s
+	during := slices.ContainsFunc(a.Phases, func(p analyze.Phase) bool { return p.Name == analyze.During })
+	if a.End.Reason != "" || a.Conclusion.Verdict != analyze.Inconclusive || during && a.Conclusion.At > 0 {
+		return newSheet(a)
 	}
+	a.Conclusion = analyze.Conclusion{} // what it would be if the run ended now
+	s := newSheet(a)
 	s.Word, s.Tone, s.Key, s.Ended = "RUNNING", "inconclusive", nil, ""
 	switch passed := passes(a.Checks); {
 	case len(a.Phases) == 0:

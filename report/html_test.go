@@ -72,6 +72,9 @@ func TestHTMLIsWhole(t *testing.T) {
 		whole(t, name, story.analysis(t))
 	}
 	whole(t, "nothing", analyze.Analysis{})
+	alone := cases["promote"].analysis(t) // as of a verify
+	alone.Header.Target.Percent, alone.Phases, alone.Checks = 100, alone.Phases[2:], nil
+	whole(t, "alone", alone)
 	odd := cases["reject"].analysis(t)
 	for i := range odd.Checks {
 		x := []float64{math.NaN(), math.Inf(1), math.MaxFloat64}[i%3]
@@ -167,4 +170,29 @@ func TestHTMLManyVersions(t *testing.T) {
 	if !strings.Contains(html, "16 more versions answered") || !strings.Contains(html, `"version v19"`) || strings.Contains(html, `"version v3"`) {
 		t.Error("want the two compared versions and the four busiest others")
 	}
+}
+
+// While nothing is decided the live page gives no verdict, whatever it would be if the run ended now.
+func TestLivePageHasNoVerdictYet(t *testing.T) {
+	a := cases["promote"].analysis(t)
+	ended := a.End
+	a.End = analyze.End{}
+	word := func(want, why string) {
+		t.Helper()
+		var out bytes.Buffer
+		if err := report.LivePage(&out, a); err != nil {
+			t.Fatal(err)
+		}
+		if html := out.String(); !strings.Contains(html, "<strong>"+want+"</strong>") || !strings.Contains(html, why) {
+			t.Errorf("want %s, %q in %s", want, why, html[strings.Index(html, "<main"):][:900])
+		}
+	}
+	word("PROMOTE", "Had any one of these bounds")
+	a.Conclusion = analyze.Conclusion{Sentence: "INCONCLUSIVE: the run ended before a verdict."}
+	word("RUNNING", "Phase after. 13 of 13 checks pass so far; no verdict yet.")
+	a.Phases, a.Conclusion = a.Phases[:1], analyze.Conclusion{At: time.Second, Sentence: "INCONCLUSIVE: stage prod before the canary: too few answers."}
+	a.Propagation = analyze.Propagation{}
+	word("RUNNING", "Phase before. Nothing is judged yet.")
+	a.End = ended
+	word("INCONCLUSIVE", "Stage prod before the canary: too few answers.")
 }
