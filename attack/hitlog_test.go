@@ -249,3 +249,25 @@ func BenchmarkHitLog(b *testing.B) {
 		})
 	}
 }
+
+// The whole cost of a hit on several targets, and with each hit kept: compare with BenchmarkHit.
+func BenchmarkHitOnTargets(b *testing.B) {
+	for _, kept := range []bool{false, true} {
+		b.Run(map[bool]string{false: "tallied", true: "kept"}[kept], func(b *testing.B) {
+			s := rawServer(b, says("HTTP/1.1 200 OK\nX-Lambda-Version: 1\nContent-Length: 0\n\n", false))
+			p := Plan{Target: target(s.url), Targets: []Target{weighing("GET", "/a", 3), weighing("GET", "/b", 1)}, MaxHits: uint64(b.N), Connections: 8,
+				Classify: byHeader(b), Baseline: "1", Canary: "2"}
+			if kept {
+				log, err := NewHitLog(io.Discard, "gob", 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer log.Close()
+				p.Hits = log
+			}
+			b.ReportAllocs()
+			for range Run(b.Context(), p) {
+			}
+		})
+	}
+}

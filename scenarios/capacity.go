@@ -88,7 +88,7 @@ func (c *Capacity) Prepare(ctx context.Context, where, tool string) error {
 	}
 	c.Rating.Target = t
 	c.header = analyze.Header{Format: analyze.Format, Tool: tool, Command: "capacity", Target: t,
-		Plan: analyze.Plan{Connections: c.Plan.Connections, Timeout: c.Plan.Timeout}}
+		Plan: analyze.Plan{Connections: c.Plan.Connections, Timeout: c.Plan.Timeout, Targets: LoadTargets(c.Plan)}}
 	return nil
 }
 
@@ -99,7 +99,8 @@ func (c *Capacity) resolve(ctx context.Context, t *analyze.Target) error {
 	if err != nil {
 		return Misnamed(err)
 	}
-	t.Covers = covered(live, c.Ref)
+	c.Plan.Path = c.Ref.Path
+	t.Covers = covered(live, c.Ref, c.Plan.Targets)
 	if c.Plan.Target.URL == "" {
 		c.Plan.Target.URL = live.InvokeURL
 		t.URL = Bare(live.InvokeURL)

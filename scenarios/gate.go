@@ -103,7 +103,7 @@ func (g Gate) names(t analyze.Target, live stage.Target) analyze.Target {
 	if canary := live.State.Canary; canary != nil {
 		t.Percent = canary.Percent
 	}
-	t.Covers = covered(live, g.Ref)
+	t.Covers = covered(live, g.Ref, g.Plan.Targets)
 	return t
 }
 

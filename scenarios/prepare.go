@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,7 +121,7 @@ func (s Scenario) Prepare(ctx context.Context, client *stage.Client, ref stage.R
 	p.lookAgain()
 	p.Header, err = header(tool, "run", s.Policy, p.Story, analyze.Target{
 		Where: client.Where(ref), API: ref.API, Stage: ref.Stage, Percent: s.Canary.Percent, Classify: classify,
-		Covers: covered(foreseen, ref)}, was)
+		Covers: covered(foreseen, ref, p.Story.Plan.Targets)}, was)
 	p.Header.Name = s.Name
 	return p, err
 }
@@ -152,11 +153,26 @@ func (p *Prepared) stages(ctx context.Context, s Scenario, client *stage.Client,
 }
 
 // covered says how much of the API the verdict is about.
-func covered(t stage.Target, ref stage.Ref) string {
+func covered(t stage.Target, ref stage.Ref, targets []attack.Target) string {
 	if len(t.Methods) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d methods (%s %s)", 1, len(t.Methods), ref.Method, ref.Path)
+	asked := Asked(t, ref, targets)
+	return fmt.Sprintf("%d of %d methods (%s)", len(asked), len(t.Methods), strings.Join(asked, ", "))
+}
+
+// Asked are the methods that a load goes to, in the order of its targets, and as the API spells them where there are
+// several; else the one under test.
+func Asked(t stage.Target, ref stage.Ref, targets []attack.Target) (methods []string) {
+	for _, target := range targets {
+		if m := t.Asks(orElse(target.Method, http.MethodGet), target.URL); m != "" && !slices.Contains(methods, m) {
+			methods = append(methods, m)
+		}
+	}
+	if len(targets) == 0 {
+		methods = []string{ref.Method + " " + ref.Path}
+	}
+	return methods
 }
 
 // classifier sets the plan's, and returns the rules as a person writes them.

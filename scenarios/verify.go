@@ -35,7 +35,7 @@ func (v Verify) Prepare(ctx context.Context, where, tool string) (*Prepared, err
 		p.Story.Control = &Control{Client: v.Client, Ref: v.Ref}
 		p.Story.Plan.Target.URL = orElse(v.Plan.Target.URL, live.InvokeURL)
 		v.Expect = orElse(v.Expect, live.BaselineVersion)
-		t.API, t.Stage, t.Covers = v.Ref.API, Splitter(v.Ref), covered(live, v.Ref)
+		t.API, t.Stage, t.Covers = v.Ref.API, Splitter(v.Ref), covered(live, v.Ref, v.Plan.Targets)
 	}
 	if v.Expect == "" || v.Expect == v.Absent {
 		return nil, refusal("expect %q, absent %q: want the version that must answer, and another or none", v.Expect, v.Absent)

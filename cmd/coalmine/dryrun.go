@@ -31,6 +31,9 @@ func (g *gate) preview(w world, ready *scenarios.Prepared, left *report.Finding,
 		v.Live = canary.String()
 	}
 	v.Uncovered = slices.DeleteFunc(slices.Clone(ready.Target.Methods), func(method string) bool {
+		if len(g.Plan.Targets) > 0 {
+			return slices.Contains(scenarios.Asked(ready.Target, g.Ref, g.Plan.Targets), method)
+		}
 		return method == g.Ref.Method+" "+ready.Target.Method.Resource
 	})
 	for _, f := range ready.Findings {

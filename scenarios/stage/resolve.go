@@ -213,6 +213,19 @@ func match(resources []types.Resource, ref Ref) (types.Resource, string, error) 
 	return best, "", fmt.Errorf("resource %s has no method %s", text(best.Path), ref.Method)
 }
 
+// Asks is the method that a request goes to, as Methods spells it; "" for none.
+func (t Target) Asks(verb, path string) (method string) {
+	path, _, _ = strings.Cut(path, "?")
+	best := -1
+	for _, m := range t.Methods {
+		is, template, _ := strings.Cut(m, " ")
+		if s := matches(template, path); s > best && (is == verb || is == "ANY") {
+			method, best = m, s
+		}
+	}
+	return method
+}
+
 // matches scores a template against a path; -1 when it does not match.
 func matches(template, path string) int {
 	if template == path {

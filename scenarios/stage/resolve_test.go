@@ -86,3 +86,18 @@ func TestLike(t *testing.T) {
 		}
 	}
 }
+
+func TestAsks(t *testing.T) {
+	api := Target{Methods: []string{"ANY /{proxy+}", "GET /products", "GET /products/{id}", "POST /orders"}}
+	for _, c := range [][3]string{
+		{"GET", "/products?page=2", "GET /products"}, {"GET", "/products/7", "GET /products/{id}"}, {"POST", "/orders", "POST /orders"},
+		{"DELETE", "/orders", "ANY /{proxy+}"}, {"GET", "/a/b/c", "ANY /{proxy+}"},
+	} {
+		if got := api.Asks(c[0], c[1]); got != c[2] {
+			t.Errorf("%s %s: %q, want %q", c[0], c[1], got, c[2])
+		}
+	}
+	if got := (Target{Methods: []string{"GET /a"}}).Asks("POST", "/a"); got != "" {
+		t.Errorf("%q", got)
+	}
+}
