@@ -184,6 +184,10 @@ func (j *Trial) take(w attack.Window) {
 		}
 		j.held = &w
 	}
+	if j.held != nil && j.took() >= j.trial.Longest { // nothing comes after it
+		j.count(j.held)
+		j.held = nil
+	}
 }
 
 // late is how late a request may be sent: what matters to a bound on latency, and never less than the policy has it.
@@ -292,6 +296,8 @@ func (j *Trial) look() {
 		j.settle(capacity.Fail, broken.says(&of, Fail))
 	case passing && took >= j.trial.Shortest:
 		j.settle(capacity.Pass, j.says(&e, Pass))
+	case took >= j.trial.Longest && e.all() == 0:
+		j.settle(capacity.Invalid, "no answer could be judged: this machine stood still")
 	case took >= j.trial.Longest:
 		j.leaning = j.leans(&e)
 		j.settle(capacity.Undecided, j.says(&e, Undecided))
@@ -339,7 +345,7 @@ func (j *Trial) patient(e *evidence) bool {
 // void is why the trial says nothing: the load was not what it should have been, or not understood.
 func (j *Trial) void() string {
 	v := j.rating.Validity
-	if n, all := len(j.dropped), int(j.took()/attack.WindowLength); all >= 20 && 3*n > all {
+	if n, all := len(j.dropped), int(j.took()/attack.WindowLength); all >= 30 && 2*n > all {
 		return sentence("the load generator was late: this machine stood still in %d of %d tenths of a second, and sent more than %s after requests were due though a connection was free", n, all, Short(j.late()))
 	}
 	if j.all.due < fewestValid {

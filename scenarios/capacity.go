@@ -265,6 +265,10 @@ func (c *Capacity) stop(ctx context.Context, r analyze.TrialReport) string {
 		pause(ctx, c.CoolDown/2)
 		return ""
 	}
+	if r.Rate <= c.Rating.Search.Lowest { // there is no better state to come back to
+		pause(ctx, c.CoolDown)
+		return ""
+	}
 	for range recoveries {
 		if pause(ctx, c.CoolDown); ctx.Err() != nil || c.recovered(ctx) {
 			return ""

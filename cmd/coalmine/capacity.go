@@ -250,6 +250,9 @@ func (r *rating) configure(ctx context.Context, w world, f *pflag.FlagSet) error
 	if p.SoakAt, err = share("soak-at", r.soakAt); err != nil {
 		return err
 	}
+	if p.Width == 0 || p.SoakAt == 0 {
+		return usagef("--goal-width, --soak-at: want more than 0%%, got %s, %s", r.goal, r.soakAt)
+	}
 	if p.Lowest, err = perSecond("from", r.from); err != nil {
 		return err
 	}

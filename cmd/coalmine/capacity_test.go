@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"coalmine/analyze"
+)
+
+// What cannot work is said in one line, before anything is sent.
+func TestCapacityRefuses(t *testing.T) {
+	ours := "http://127.0.0.1:1/"
+	for _, c := range []struct {
+		says string
+		args []string
+	}{
+		{"missing target", nil},
+		{"--objective: no objective", []string{"--url", ours}},
+		{`--objective: want a bound like "p99 <= 250ms"`, []string{"--url", ours, "--objective", "p99"}},
+		{"are about the same", []string{"--url", ours, "--objective", "p99 <= 1s", "--objective", "p99 <= 2s"}},
+		{"--max-rate: must be given off loopback", []string{"--url", "https://example.com/", "--objective", "p99 <= 1s"}},
+		{"--rate: the rate is what is searched", []string{"--url", ours, "--objective", "p99 <= 1s", "--rate", "5"}},
+		{"--arm: want stage, baseline or canary", []string{"--url", ours, "--objective", "p99 <= 1s", "--arm", "both"}},
+		{"--arm canary of a --url: want --baseline, --canary and --classify", []string{"--url", ours, "--objective", "p99 <= 1s", "--arm", "canary"}},
+		{"--at-least: 900/s is above --max-rate 500/s", []string{"--url", ours, "--objective", "p99 <= 1s", "--max-rate", "500", "--at-least", "900/s"}},
+		{"lowest rate: want more than 0 and at most the highest", []string{"--url", ours, "--objective", "p99 <= 1s", "--max-rate", "5", "--from", "9"}},
+		{"--goal-width: want a percentage", []string{"--url", ours, "--objective", "p99 <= 1s", "--goal-width", "5"}},
+		{"goal width: want 0.5% to 100%", []string{"--url", ours, "--objective", "p99 <= 1s", "--goal-width", "0.1%"}},
+		{"want more than 0%", []string{"--url", ours, "--objective", "p99 <= 1s", "--goal-width", "0%"}},
+		{"ramp: want 1.05 to 10", []string{"--url", ours, "--objective", "p99 <= 1s", "--ramp", "0.5"}},
+		{"--budget: want more than 0", []string{"--url", ours, "--objective", "p99 <= 1s", "--budget", "-1s"}},
+		{"unknown scenario", []string{"capacity-none"}},
+		{"says nothing of capacity", []string{"products"}},
+		{"want no --url", []string{"capacity-knee", "--url", ours}},
+		{"--format: unknown format", []string{"--url", ours, "--objective", "p99 <= 1s", "--format", "pdf"}},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), map[string]string{"XDG_STATE_HOME": t.TempDir()}, append([]string{"capacity"}, c.args...)...)
+		if code != exitUsage || !strings.Contains(stderr, c.says) || stdout != "" || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%q: exit %d, want 2 and one line with %q\n%s%s", c.args, code, c.says, stdout, stderr)
+		}
+	}
+}
+
+// hastyTrials makes trials that only show that the parts fit: a machine that stands still for long is no failure here.
+var hastyTrials = []string{"--short-trial", "200ms", "--trial", "300ms", "--longest-trial", "4s", "--soak", "-1s", "--warm-up", "0s", "--cool-down", "10ms", "--no-self-check"}
+
+func TestCapacityEndToEnd(t *testing.T) {
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/broken" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	defer target.Close()
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		line string
+	}{
+		{"carried", []string{"--url", target.URL, "--objective", "p50 <= 20s", "--max-rate", "150", "--from", "50", "--at-least", "100/s"}, 0, "CAPACITY AT-LEAST 150/s or more, at least 100/s"},
+		{"broken", []string{"--url", target.URL + "/broken", "--objective", "errors <= 50%", "--max-rate", "60", "--from", "30"}, exitReject, "CAPACITY TOO-LOW below 30/s"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "run.ndjson")
+			args := append(append([]string{"capacity", "--out", file, "--out-dir", dir, "--format", "json,junit,html,markdown"}, hastyTrials...), c.args...)
+			code, stdout, stderr := coalmine(t, t.Context(), map[string]string{}, args...)
+			if code != c.code || !strings.Contains(stderr, "coalmine: "+c.line) || !strings.HasPrefix(stderr, "NOT AWS: ") {
+				t.Fatalf("exit %d, want %d and %q\n%s\n%s", code, c.code, c.line, stdout, stderr)
+			}
+			var rated analyze.Rated
+			if err := json.Unmarshal(read(t, dir, "report.json"), &rated); err != nil || len(rated.Trials) == 0 || rated.Sentence == "" {
+				t.Errorf("report.json: %v, %+v", err, rated)
+			}
+			var suites struct {
+				Suite struct {
+					Tests    int `xml:"tests,attr"`
+					Failures int `xml:"failures,attr"`
+				} `xml:"testsuite"`
+			}
+			if err := xml.Unmarshal(read(t, dir, "junit.xml"), &suites); err != nil || suites.Suite.Tests != 1 || (suites.Suite.Failures == 1) != (c.code == exitReject) {
+				t.Errorf("junit.xml: %v, %+v", err, suites)
+			}
+			if page := string(read(t, dir, "report.html")); !strings.Contains(page, "<svg") || !strings.Contains(page, "</html>") || strings.Contains(page, "<script") {
+				t.Error("report.html: want a whole page with the knee, and no script")
+			}
+			if text := string(read(t, dir, "report.md")); !strings.HasPrefix(text, "## Coalmine: capacity ") {
+				t.Errorf("report.md: %.80s", text)
+			}
+			code, again, stderr := coalmine(t, t.Context(), map[string]string{}, "report", file)
+			if code != 0 || again != stdout || !strings.Contains(stderr, c.line) {
+				t.Errorf("report: exit %d, %s\n%s\nwant\n%s", code, stderr, again, stdout)
+			}
+		})
+	}
+}
+
+func read(t *testing.T, dir, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
