@@ -123,6 +123,8 @@ func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 func (g *gate) check(f *pflag.FlagSet) error {
 	acts := g.promote || g.rollback
 	switch {
+	case g.dry && g.output.dir != "":
+		return usagef("--dry-run has one report, on standard output: --out-dir is about a run's")
 	case g.Then != "" && !g.promote:
 		return usagef("--then is about what follows --promote")
 	case g.Bake < 0:

@@ -138,6 +138,7 @@ func TestBadInput(t *testing.T) {
 		{gate("--latency-max", "p100=1s"), 2, "--latency-max: want a quantile p1 to p99.99"},
 		{gate("--split-margin", "60"), 2, "split.margin: 60 points around 50 % reach -10 to 110 %"},
 		{gate("--alpha", "0"), 2, "alpha: want more than 0 and less than 1, got 0"},
+		{gate("--dry-run", "--out-dir", dir), 2, "--dry-run has one report, on standard output"},
 		{gate("--promote"), 2, "--verdict-out need --api"},
 		{gate("--method", "PO ST"), 2, `method: "PO ST": want one like GET`},
 		{gate("--on-inconclusive", "maybe"), 2, "--on-inconclusive: want pass or fail"},
