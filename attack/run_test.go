@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -325,6 +326,65 @@ func TestSlowReaderDoesNotSlowTheLoad(t *testing.T) {
 	}
 }
 
+// Whatever a server does, hits go out when they are due, none hangs, and nothing is left.
+func TestBadServersDoNotSlowTheLoad(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\n"
+	huge := make([]byte, 100<<20)
+	for _, c := range []struct {
+		name   string
+		answer func(net.Conn, int)
+		class  Class
+		rate   int
+	}{
+		{"garbage", says("220 mail.example.com ESMTP\n\n", false), Transport, 200},
+		{"closes in the body", says(ok+"Content-Length: 20\n\nhalf", true), Truncated, 200},
+		{"never answers", func(net.Conn, int) {}, Timeout, 200},
+		{"sends a header for ever", func(conn net.Conn, _ int) {
+			conn.Write([]byte("HTTP/1.1 200 OK\r\n"))
+			for _, err := conn.Write([]byte("A: b\r\n")); err == nil; _, err = conn.Write(huge[:1024]) {
+			}
+		}, Transport, 100},
+		{"sends a body for ever", func(conn net.Conn, _ int) {
+			conn.Write([]byte("HTTP/1.1 200 OK\r\n\r\n"))
+			for _, err := conn.Write(huge[:4096]); err == nil; _, err = conn.Write(huge[:4096]) {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}, Timeout, 50},
+		{"sends 100 MB", func(conn net.Conn, _ int) {
+			conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n"))
+			conn.Write(huge)
+		}, "", 5},
+		{"answers twice", func(conn net.Conn, _ int) {
+			conn.Write([]byte(strings.Repeat("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 2)))
+		}, "", 200},
+		{"closes after each answer", says(ok+"Connection: close\nContent-Length: 0\n\n", true), "", 200},
+		{"answers before it has read, and closes", func(conn net.Conn, _ int) {
+			conn.Write([]byte("HTTP/1.0 413 No\r\n\r\n"))
+			conn.Close()
+		}, ClientError, 200},
+	} {
+		s := rawServer(t, c.answer)
+		leak := noLeak(t)
+		timeout := 10 * time.Second
+		if c.class == Timeout {
+			timeout = 100 * time.Millisecond
+		}
+		got := attack(t, Plan{Target: target(s.url), Rate: perSecond(c.rate), Duration: 200 * time.Millisecond, Timeout: timeout})
+		s.closeAll()
+		leak()
+		due := uint64(c.rate / 5)
+		if got.Due != due || got.Sent != due || got.Hits+got.late != due {
+			t.Errorf("%s: %d due, %d sent, %d answered", c.name, got.Due, got.Sent, got.Hits+got.late)
+		}
+		if e := got.errors(); c.class == "" && len(e) > 0 || c.class != "" && e[c.class] != due {
+			t.Errorf("%s: %v, want %q", c.name, e, c.class)
+		}
+		if n := got.Blocked.Total(); n > 0 {
+			t.Errorf("%s: %d hits waited for a connection", c.name, n)
+		}
+	}
+}
+
 func TestTooManyVersions(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64
@@ -372,22 +432,4 @@ func TestTurns(t *testing.T) {
 	check("an error between", interrupted.url, "2", 0, 19)
 	check("closing", closing.url, "2", 0, 0)
 	check("no canary named", switching.url, "", 0, 0)
-}
-
-func BenchmarkHit(b *testing.B) { benchmarkHit(b, false) }
-
-func BenchmarkHitWithID(b *testing.B) { benchmarkHit(b, true) }
-
-func benchmarkHit(b *testing.B, ids bool) {
-	s := rawServer(b, func(conn net.Conn, _ int) {
-		conn.Write([]byte("HTTP/1.1 200 OK\r\nX-Lambda-Version: 1\r\nContent-Type: application/json\r\nContent-Length: 23\r\n\r\n{\"products\":[{\"id\":1}]}"))
-	})
-	b.ReportAllocs()
-	n := uint64(0)
-	for w := range Run(b.Context(), Plan{Target: target(s.url), MaxHits: uint64(b.N), Connections: 8, Classify: byHeader(b), Baseline: "1", Canary: "2", RequestIDs: ids}) {
-		n += w.Hits
-	}
-	if n != uint64(b.N) {
-		b.Fatalf("%d hits of %d", n, b.N)
-	}
 }
