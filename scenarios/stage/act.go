@@ -146,17 +146,21 @@ func (a *act) step(ctx context.Context, s Step, request func(context.Context) (O
 	if a.first {
 		s.Before, s.Judged, a.first = &a.change.Before, a.judged, false
 	}
-	if err := a.journaled(a.j.step(s)); err != nil {
+	begun := a.j.step(s)
+	if err := a.journaled(begun); err != nil {
 		return err
 	}
 	touched := a.change.Touched
 	a.change.Touched = true
 	outcome, err := request(ctx)
-	if err == nil {
-		return a.journaled(a.j.done(outcome))
-	}
-	if outcome.Refused {
+	if err != nil && outcome.Refused {
 		a.change.Touched = touched
+	}
+	switch {
+	case begun != nil: // its outcome would be that of the step before
+		return err
+	case err == nil:
+		return a.journaled(a.j.done(outcome))
 	}
 	outcome.Error = err.Error()
 	if jerr := a.journaled(a.j.failed(outcome)); jerr != nil {
@@ -183,18 +187,21 @@ func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	case read != nil:
 		return Outcome{}, fmt.Errorf("read back: %w", read)
 	}
+	diff, moved := after.differ(want), after.differ(was)
+	took := r.err == nil && r.took(d, want, after)
+	if took && len(diff) > 0 && len(moved) == 0 { // what is there is not known, and not to be undone
+		return Outcome{}, fmt.Errorf("it was %s, says the answer, and still reads as before: %s", d.done(), joined(diff))
+	}
 	a.at, a.fresh = after, true
 	a.j.saw(after)
-	diff := after.differ(want)
 	if len(diff) == 0 {
 		return Outcome{}, nil
 	}
 	if d.partly(was, after) {
 		r.unsure = true
 	}
-	moved := after.differ(was)
 	switch {
-	case r.err == nil && r.took(d, want, after) && len(moved) > 0:
+	case took:
 		// It did, and somebody changed it at once: that is theirs, and not undone.
 		return Outcome{}, fmt.Errorf("%w, right after it was %s: %s", ErrChanged, d.done(), joined(diff))
 	case r.err == nil && d.strayed(was, after):

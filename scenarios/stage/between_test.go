@@ -2,7 +2,10 @@ package stage_test
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -144,5 +147,61 @@ func TestCanaryRemovedRightBefore(t *testing.T) {
 				l.same(l.read(), theirs)
 			})
 		}
+	}
+}
+
+// A stage that reads as before though AWS has answered that it was patched may be patched all the same, and read late: it
+// is not said to be undone, and the story stays open.
+func TestReadingsLagBehind(t *testing.T) {
+	t.Parallel()
+	l, other, j := live(t)
+	judged, before := l.measured(), other.read()
+	stale := httptest.NewRecorder()
+	var reads atomic.Int64
+	var patched atomic.Bool
+	l.proxy.with(func(w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case !strings.HasSuffix(r.URL.Path, "/stages/prod"):
+			return false
+		case r.Method == "PATCH":
+			if !patched.Load() {
+				was := r.Clone(r.Context())
+				was.Method, was.Body, was.ContentLength = "GET", http.NoBody, 0
+				l.proxy.next.ServeHTTP(stale, was)
+			}
+			patched.Store(true)
+			return false
+		case !patched.Load() || reads.Add(1) > 3:
+			return false
+		}
+		maps.Copy(w.Header(), stale.Header())
+		w.Write(stale.Body.Bytes())
+		return true
+	})
+	_, err := l.Promote(t.Context(), j, l.ref, judged, false)
+	if err == nil || errors.Is(err, stage.ErrNotTaken) || strings.Contains(err.Error(), "undone") {
+		t.Errorf("%v", err)
+	}
+	before.Canary = nil // as before the story
+	j.Close()
+	if _, err := l.Recover(t.Context(), j.Path()); err != nil {
+		t.Error(err)
+	}
+	l.same(l.read(), before)
+}
+
+// The outcome of a step that a full disk kept out of the journal is not taken for the outcome of the step before.
+func TestRoomAgain(t *testing.T) {
+	t.Parallel()
+	l, _, j := live(t)
+	room := j.Fill()
+	l.meanwhile(func(r *http.Request) bool { return r.Method == "PATCH" }, room)
+	l.must(l.Abort(t.Context(), j, l.ref, nil))
+	data, err := os.ReadFile(j.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if begun, done := strings.Count(string(data), `{"begun":`), strings.Count(string(data), `{"done":`); begun != done {
+		t.Errorf("%d steps begun, %d done:\n%s", begun, done, data)
 	}
 }
