@@ -119,6 +119,22 @@ func TestRefusedAndUnresolved(t *testing.T) {
 	}
 }
 
+// Names under .localhost are this machine, whatever the resolver says, and the target still sees the name.
+func TestLocalhostNames(t *testing.T) {
+	var host atomic.Value
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { host.Store(r.Host) }))
+	defer s.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
+	to := "http://api.products.Localhost:" + port + "/"
+	sample, err := Probe(t.Context(), Plan{Target: vegeta.Target{Method: "GET", URL: to}}, 1)
+	if err != nil || len(sample.Answers) != 1 || sample.Answers[0].Status != 200 {
+		t.Fatalf("%+v %v", sample, err)
+	}
+	if got := host.Load(); got != "api.products.Localhost:"+port {
+		t.Errorf("the target was asked for host %v", got)
+	}
+}
+
 func TestCertificates(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(r.Proto)) }))

@@ -40,6 +40,9 @@ func newDialer(hostPort, instead string) dialer {
 		hostPort = instead
 	}
 	host, port, _ := net.SplitHostPort(hostPort)
+	if strings.HasSuffix(strings.ToLower(host), ".localhost") { // this machine, and no resolver needs to know it (RFC 6761, 6.3)
+		host = "localhost"
+	}
 	return dialer{network: "tcp", host: host, port: port, lookup: net.DefaultResolver.LookupHost}
 }
 

@@ -187,7 +187,7 @@ func loopback(raw string) bool {
 	if err != nil {
 		return false
 	}
-	if u.Hostname() == "localhost" {
+	if host := strings.ToLower(u.Hostname()); host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761: the load client asks no resolver
 		return true
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
