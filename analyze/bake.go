@@ -81,8 +81,8 @@ type bake struct {
 	last       []reading
 }
 
-func newBake(p Policy, l sequential.Levels, h Header, d *during, begin time.Duration) (*bake, error) {
-	alone, err := newClean(p, l, h.Target.Canary, h.Target.Baseline, begin+time.Duration(p.Settle))
+func newBake(p Policy, l sequential.Levels, h Header, d *during) (*bake, error) {
+	alone, err := newClean(p, l, h.Target.Canary, h.Target.Baseline, math.MaxInt64) // see full
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +100,13 @@ func newBake(p Policy, l sequential.Levels, h Header, d *during, begin time.Dura
 		return nil, err
 	}
 	return b, b.targetsFrom(h.Plan.Targets, l)
+}
+
+// full notes when the canary was given all of the traffic. Until then the baseline answers rightly, however long a control
+// plane that throttles takes: settle counts from there, and so do the runs of the canary's answers.
+func (b *bake) full(at time.Duration) error {
+	b.alone.until, b.alone.run = at+time.Duration(b.policy.Settle), 0
+	return b.alone.restart(int64(at/attack.WindowLength) + 1)
 }
 
 // against makes the checks; was is the baseline's part of the during phase, which is data in those that compare: the

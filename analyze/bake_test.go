@@ -101,6 +101,32 @@ func TestBake(t *testing.T) {
 	}
 }
 
+// What the baseline answers before the canary was given all of the traffic is no straggler, though that take longer than
+// settle; what it answers settle later is.
+func TestBakeSettlesAfterTheChange(t *testing.T) {
+	for _, tc := range []struct {
+		stray time.Duration // of an answer, after the change
+		want  analyze.Verdict
+	}{{0, analyze.Promote}, {2 * time.Second, analyze.Promote}, {4 * time.Second, analyze.Reject}} {
+		s := toBake(t, 1, nil)
+		s.slow = true
+		began := s.now
+		s.bake(full(1), bakes, func(w *attack.Window) {
+			switch since := w.End() - began - 4*time.Second; { // settle is 3s
+			case since < 0:
+				answer(w, "1", 50)
+			case since == 0:
+				s.note(analyze.PercentSet, analyze.Bake, "percent", "100")
+			case since == tc.stray:
+				answer(w, "1", 1)
+			}
+		})
+		if got := s.finish("verdict").Conclusion; got.Verdict != tc.want {
+			t.Errorf("an answer of the baseline %s after the change: %s", tc.stray, got.Sentence)
+		}
+	}
+}
+
 // fatesOfBakes bakes many releases that were good at their share, on all cores.
 func fatesOfBakes(t *testing.T, n int, change func(*analyze.Policy), canary func(at, all *simulated.Canary)) (count map[analyze.Verdict]int) {
 	t.Helper()
@@ -140,6 +166,9 @@ func bakeOf(t *testing.T, seed uint64, change func(*analyze.Policy), canary func
 	send := func(c simulated.Canary, phase string, most time.Duration) {
 		c.Phase, c.Start = phase, now
 		j.Note(analyze.Event{At: now, Phase: phase, Name: analyze.PhaseBegin, Detail: map[string]string{"expect": "2", "absent": "1"}})
+		if phase == analyze.Bake {
+			j.Note(analyze.Event{At: now, Phase: phase, Name: analyze.PercentSet, Detail: map[string]string{"percent": "100"}})
+		}
 		for w := range c.Windows() {
 			j.Add(w)
 			if now = w.End(); j.Settled() || now >= c.Start+most {

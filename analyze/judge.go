@@ -95,6 +95,12 @@ func (j *Judge) Note(e Event) {
 		if j.during != nil {
 			j.during.deployed(e.At)
 		}
+	case PercentSet:
+		if p := j.now(); p != nil && p.bake != nil && !p.bake.done && e.Detail["percent"] == "100" && e.Detail["error"] == "" {
+			if err := p.bake.full(e.At); err != nil {
+				j.notes = append(j.notes, fmt.Sprintf("phase %s: %s", e.Phase, err))
+			}
+		}
 	case StageChanged:
 		if i := j.measuring(); i != nil {
 			i.changes = append(i.changes, e.Detail["what"])
@@ -174,7 +180,7 @@ func (j *Judge) begin(e Event) {
 		}
 		policy, levels := j.share(bakeShare)
 		levels.Budget = max(1, uint64(math.Ceil(j.header.Plan.Rate*j.header.Plan.Bake.Seconds())))
-		if p.bake, err = newBake(policy, levels, j.header, j.during, e.At); err == nil {
+		if p.bake, err = newBake(policy, levels, j.header, j.during); err == nil {
 			j.bake = p.bake
 		}
 	case After:

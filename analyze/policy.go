@@ -155,8 +155,8 @@ func (p Policy) validateBounds() error {
 	switch {
 	case !(p.Errors.Max > 0 && p.Errors.Max < 1):
 		return fmt.Errorf("policy: errors.max: want more than 0%% and less than 100%%, got %s", p.Errors.Max)
-	case !(p.Errors.Margin > 0 && p.Errors.Margin < 100):
-		return fmt.Errorf("policy: errors.margin: want more than 0 and less than 100 points, got %v", p.Errors.Margin)
+	case !(p.Errors.Margin > 0 && p.Errors.Margin <= 60): // as the test of a difference
+		return fmt.Errorf("policy: errors.margin: want more than 0 and at most 60 points, got %v", p.Errors.Margin)
 	case p.Unattributed != "" && p.Unattributed != WorstCase && p.Unattributed != Independent:
 		return fmt.Errorf("policy: unattributed: want %s or %s, got %q", WorstCase, Independent, p.Unattributed)
 	case p.Robust != "" && p.Robust != NotRobust && p.Robust != Blocks:

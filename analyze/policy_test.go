@@ -90,6 +90,7 @@ func TestValidate(t *testing.T) {
 		{"errors.max", 0.5, func(p *analyze.Policy) { p.Errors.Max = 1 }},
 		{"errors.margin", 0.5, func(p *analyze.Policy) { p.Errors.Margin = 0 }},
 		{"errors.margin", 0.5, func(p *analyze.Policy) { p.Errors.Margin = nan }},
+		{"errors.margin", 0.5, func(p *analyze.Policy) { p.Errors.Margin = 61 }},
 		{"warm-up", 0.5, func(p *analyze.Policy) { p.WarmUp = -1 }},
 		{"max-duration", 0.5, func(p *analyze.Policy) { p.MaxDuration = 0 }},
 		{"min-duration", 0.5, func(p *analyze.Policy) { p.MinDuration = p.MaxDuration + 1 }},

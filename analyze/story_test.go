@@ -18,6 +18,7 @@ type story struct {
 	file  bytes.Buffer
 	out   *analyze.Writer
 	now   time.Duration // of due times
+	slow  bool          // the change that begins a bake is the test's own to note
 }
 
 func policy(change func(*analyze.Policy)) analyze.Policy {
@@ -78,6 +79,9 @@ func (s *story) traffic(c simulated.Canary, phase string, most time.Duration, ea
 	if phase == analyze.During {
 		s.note(analyze.CanaryCreated, phase)
 		s.note(analyze.CanaryDeployed, phase)
+	}
+	if phase == analyze.Bake && !s.slow {
+		s.note(analyze.PercentSet, phase, "percent", "100")
 	}
 	for w := range c.Windows() {
 		if each != nil {

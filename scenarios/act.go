@@ -102,25 +102,33 @@ func (s *Story) repoint(ctx context.Context) error {
 // hold leaves the canary as it is, with the percentage that it had before a bake. One that the breaker stopped stays
 // stopped.
 func (s *Story) hold(ctx context.Context) error {
-	if s.raised && !s.stopped {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
-		defer cancel()
-		now, err := s.read(ctx)
-		switch was := s.Recorder.Judge.Target().Percent; {
-		case err == nil && percentOf(now) == was: // it was never raised
-		case err == nil && percentOf(now) != 100:
-			// An operator's 0 % perhaps: not ours to overwrite.
-			s.lines([]string{"the percentage is not set back, for somebody else has changed it: " + standing(now)})
-			return s.done(false)
-		default:
-			if err := s.percent(ctx, was); s.gone(err) {
-				return s.done(false)
-			} else if err != nil {
-				return s.left(ctx, err)
-			}
-		}
+	if s.stopped || !s.raised && !s.lowered {
+		return s.done(s.Create == nil && !s.stopped)
 	}
-	return s.done(s.Create == nil && !s.stopped)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
+	defer cancel()
+	was := s.Recorder.Judge.Target().Percent
+	switch now, err := s.read(ctx); {
+	case s.gone(err):
+		return s.done(false)
+	case err != nil && !s.raised:
+		return s.left(ctx, err)
+	case err == nil && s.lowered && percentOf(now) == 0:
+		s.lines([]string{"the canary gets 0 %, as the circuit breaker asked"}) // though the answer was lost
+		return s.done(false)
+	case err == nil && percentOf(now) == was: // it was never set
+		return s.done(s.Create == nil)
+	case err == nil && (!s.raised || percentOf(now) != 100):
+		// An operator's 0 % perhaps: not ours to overwrite.
+		s.lines([]string{"the percentage is not set back, for somebody else has changed it: " + standing(now)})
+		return s.done(false)
+	}
+	if err := s.percent(ctx, was); s.gone(err) {
+		return s.done(false)
+	} else if err != nil {
+		return s.left(ctx, err)
+	}
+	return s.done(s.Create == nil)
 }
 
 func (s *Story) promote(ctx context.Context) error {

@@ -26,8 +26,7 @@ func (r *rig) denied(part string) (allow func()) {
 func TestPromotedWithSettingsLeft(t *testing.T) {
 	r := newRig(t, emulator.Faults{Seed: 1})
 	r.denied(`"remove"`)
-	p := r.run(toBake)
-	p.Story.Bake, p.Header.Plan.Bake = 0, 0
+	p := r.unbaked()
 	a, err := r.tell(t.Context(), p)
 	if err == nil || !strings.Contains(err.Error(), "promoted, but its settings are left at 0%: UpdateStage ") {
 		t.Errorf("%v", err)
@@ -49,8 +48,8 @@ func TestHalfRepointedStaysOpen(t *testing.T) {
 	r := newRig(t, emulator.Faults{Seed: 1})
 	before := r.state()
 	allow := r.denied(`"/variables/lambdaAlias"`)
-	p := r.run(strings.Replace(toBake, "reject: rollback", "reject: hold", 1) + "then: repoint\n")
-	p.Story.Bake, p.Header.Plan.Bake = 0, 0
+	p := r.unbaked()
+	p.Story.Act.Reject, p.Story.Then = Hold, Repoint
 	_, err := r.tell(t.Context(), p)
 	j := p.Story.Control.Journal
 	if err == nil || !strings.Contains(err.Error(), "promoted, and half repointed: coalmine canary recover "+j.Path()) {

@@ -48,6 +48,7 @@ func (s *Story) breaker(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
 	defer cancel()
+	s.lowered = true
 	err := s.percent(ctx, 0)
 	if s.gone(err) {
 		err = nil // and its traffic with it

@@ -29,7 +29,8 @@ type Story struct {
 	Say      func(line string) // what is done to the stage, for a person
 
 	raised  bool // the canary's percentage may be the bake's
-	stopped bool // the breaker set it to 0
+	lowered bool // it may be the breaker's 0
+	stopped bool // it is the breaker's 0
 
 	foresee func(stage.Change) error // told of a change before it is sent, and may refuse it
 	was     stage.Measured           // before the story's first change

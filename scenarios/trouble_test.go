@@ -21,7 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"coalmine/analyze"
-	"coalmine/attack"
 	"coalmine/scenarios/emulator"
 	"coalmine/scenarios/stage"
 )
@@ -51,9 +50,16 @@ func (r *rig) through(intercept func(w http.ResponseWriter, req *http.Request, b
 func (r *rig) changed() *Prepared {
 	r.t.Helper()
 	p := r.run(toBake)
-	p.Story.Before, p.Story.Plan.Rate = nil, attack.RateOf(300)
+	p.Story.Before = nil
 	p.Story.Bake, p.Header.Plan.Bake = time.Minute, time.Minute
-	p.Header.Policy.Settle = analyze.Duration(3 * time.Second) // the machine may be busy
+	return p
+}
+
+// unbaked is a run that begins with its canary, and promotes it as soon as it is judged.
+func (r *rig) unbaked() *Prepared {
+	r.t.Helper()
+	p := r.changed()
+	p.Story.Bake, p.Header.Plan.Bake = 0, 0
 	return p
 }
 
@@ -191,7 +197,7 @@ func TestLeft(t *testing.T) {
 			ctx, interrupt := context.WithCancel(t.Context())
 			defer interrupt()
 			r.seen = func(a analyze.Analysis) {
-				if last := a.Phases[len(a.Phases)-1]; last.Name != analyze.Bake || last.Hits < 100 {
+				if !reached(a, analyze.Bake, 10) {
 					return
 				}
 				begin(tc.trouble)
@@ -204,7 +210,6 @@ func TestLeft(t *testing.T) {
 				p = r.changed()
 			} else {
 				p = r.gate(func(g *Gate) { g.Act.Promote, g.Bake = Promote, time.Minute })
-				p.Header.Policy.Settle = analyze.Duration(3 * time.Second) // the machine may be busy
 			}
 			_, err := r.tell(ctx, p)
 			path := p.Story.Control.Journal.Path()
@@ -242,10 +247,7 @@ func TestRenewedCredentials(t *testing.T) {
 				}
 				return renewed
 			})
-			p := r.changed()
-			if name == "promote" {
-				p.Story.Bake, p.Header.Plan.Bake = 0, 0
-			}
+			p := map[string]func() *Prepared{"the bake": r.changed, "promote": r.unbaked}[name]()
 			a, err := r.tell(t.Context(), p)
 			if err == nil || !strings.Contains(err.Error(), "ExpiredTokenException") || strings.Contains(err.Error(), "recover") {
 				t.Errorf("%v, want what AWS said, and nothing to recover", err)
@@ -321,7 +323,6 @@ func TestPercentageOfAnother(t *testing.T) {
 				theirs = r.state()
 			})
 			p := r.gate(func(g *Gate) { g.Act.Promote, g.Bake = Promote, time.Minute })
-			p.Header.Policy.Settle = analyze.Duration(3 * time.Second) // the machine may be busy
 			a, err := r.tell(t.Context(), p)
 			r.must(err)
 			check(t, "verdict", a.Conclusion.Verdict.String(), "INCONCLUSIVE")
@@ -352,10 +353,9 @@ func TestBreakerRefused(t *testing.T) {
 		g.Policy.Breaker = analyze.BreakerPolicy{Throttled: 0.05, Errors: 1, MinHits: 10, Over: analyze.Duration(time.Second)}
 		g.Policy.Validity.Throttled = 1 // the breaker alone speaks
 		g.Policy.Errors = analyze.ErrorPolicy{Max: 0.9, Margin: 59}
-		g.Policy.Settle = analyze.Duration(2 * time.Second)
 	})
 	r.once(analyze.Bake, 100, func() {
-		r.must(r.server.SetFaults(emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Throttle: 20}}))
+		r.becomes(emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Throttle: 20}})
 	})
 	a, err := r.tell(t.Context(), p)
 	if err == nil || !strings.Contains(err.Error(), "set the canary to 0 %") {
@@ -363,6 +363,60 @@ func TestBreakerRefused(t *testing.T) {
 	}
 	check(t, "acts", acts(a), []string{"percent.set 100", "breaker", "percent.set 0", "percent.set 50"})
 	check(t, "the canary", r.state().Differs(before), nil)
+}
+
+// A breaker's 0 % whose answer was lost is no stage as it was: what is there is read again, or left to recover.
+func TestBreakerUnanswered(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		cuts int64 // readings after the patch that fail
+		says string
+		open bool
+	}{{"for a moment", 1, "set the canary to 0 %", false}, {"for good", 1 << 30, "once AWS can be reached: coalmine canary recover ", true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, emulator.Faults{Seed: 1})
+			before := r.canary()
+			var sent, back atomic.Bool
+			var cuts atomic.Int64
+			r.through(func(w http.ResponseWriter, req *http.Request, body string) bool {
+				lost := control(req) && sent.Load() && !back.Load() && cuts.Add(1) <= tc.cuts
+				if lost && tc.open {
+					cut(w)
+				} else if lost {
+					troubles["expired"](w, req) // is not asked again
+				} else if req.Method == http.MethodPatch && strings.Contains(body, `"0.0"`) {
+					sent.Store(true)
+				}
+				return lost
+			})
+			p := r.gate(func(g *Gate) {
+				g.Act = Act{Hold, Rollback, Hold}
+				g.Policy.Breaker = analyze.BreakerPolicy{Throttled: 0.05, Errors: 1, MinHits: 10, Over: analyze.Duration(time.Second)}
+				g.Policy.Validity.Throttled = 1 // the breaker alone speaks
+				g.Policy.Errors = analyze.ErrorPolicy{Max: 0.9, Margin: 59}
+			})
+			r.becomes(emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Throttle: 20}})
+			_, err := r.tell(t.Context(), p)
+			j := p.Story.Control.Journal
+			if err == nil || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%v, want %s", err, tc.says)
+			}
+			back.Store(true)
+			check(t, "percent", r.state().Canary.Percent, 0)
+			_, open := j.Before()
+			check(t, "the journal is open", open, tc.open)
+			r.must(j.Close())
+			if end := j.Stories()[0].End; !tc.open && (end == nil || end.Restored) {
+				t.Errorf("the journal ends with %+v", end)
+			}
+			if tc.open {
+				_, err = r.client.Recover(t.Context(), j.Path())
+				r.must(err)
+				check(t, "recovered", r.state().Differs(before), nil)
+			}
+		})
+	}
 }
 
 // A percentage that binary fractions cannot hold is set back to what it was, and not to its neighbour.
@@ -397,7 +451,6 @@ func TestPercentageIsExact(t *testing.T) {
 			r.once(analyze.Bake, 50, interrupt)
 			p := r.gate(func(g *Gate) {
 				g.Plan.Target.URL, g.Act.Promote, g.Bake = url, Promote, time.Minute
-				g.Policy.Settle = analyze.Duration(2 * time.Second)
 			})
 			a, err := r.tell(ctx, p)
 			r.must(err)
