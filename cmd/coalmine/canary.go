@@ -28,8 +28,8 @@ alias with weights (--lambda-alias FUNCTION:ALIAS). What a verb changes it first
 shows, with the exact operations and what would undo them; --dry-run stops there.
 
 Exit codes: 0, 2 where nothing was changed and repeating it cannot help, 1 where AWS
-failed or something was changed and the rest failed, 12 where what promote should make
-the stage is not what was judged any more, 130 interrupted.`,
+failed or something was changed and the rest failed, 12 where somebody else has changed
+what the verb is about (since it was judged, promoted, or begun), 130 interrupted.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -48,11 +48,12 @@ the stage is not what was judged any more, 130 interrupted.`,
 // byHand is what the verbs share.
 type byHand struct {
 	world
-	t       target
-	journal string
-	dry     bool
-	warrant *scenarios.Warrant     // of --verdict
-	given   func(flag string) bool // beside it
+	t         target
+	journal   string
+	dry       bool
+	announced []string               // lines
+	warrant   *scenarios.Warrant     // of --verdict
+	given     func(flag string) bool // beside it
 }
 
 // A deed is what one verb does: its changes, and whether the stage is then as it was before the story.
@@ -78,11 +79,7 @@ func (h *byHand) verb(use, short string, do deed) *cobra.Command {
 		if errors.Is(err, errDryRun) {
 			return nil
 		}
-		for _, change := range changes {
-			if err == nil || sent(change) {
-				fmt.Fprintln(h.stdout, change)
-			}
-		}
+		h.made(changes, err)
 		if err != nil {
 			return refused(err, changes)
 		}
@@ -92,11 +89,25 @@ func (h *byHand) verb(use, short string, do deed) *cobra.Command {
 	return c
 }
 
-func sent(change stage.Change) bool {
-	return len(change.Operations) > 0 || len(change.Moves) > 0 || change.Created != "" || len(change.Deleted) > 0
+// made shows what became of changes: a line and what was not known before, where all is as announced; else all that was
+// done.
+func (h *byHand) made(changes []stage.Change, err error) {
+	for _, change := range changes {
+		switch {
+		case err != nil && change.Sent():
+			fmt.Fprintln(h.stdout, change)
+		case err == nil:
+			for _, line := range change.Done() {
+				if !slices.Contains(h.announced, line) {
+					fmt.Fprintln(h.stdout, line)
+				}
+			}
+		}
+	}
 }
 
-// refused is an error that is the caller's to mend: where nothing was changed, and neither AWS nor this machine failed.
+// refused is an error that is the caller's to mend: where nothing was changed, neither AWS nor this machine failed, and
+// nobody else was there.
 func refused(err error, changes []stage.Change) error {
 	var request *stage.RequestError
 	var file *fs.PathError
@@ -108,7 +119,9 @@ func refused(err error, changes []stage.Change) error {
 		return exit{exitBroken, err}
 	case errors.As(err, &coded):
 		return err
-	case failed && !errors.Is(err, stage.ErrChanged):
+	case errors.Is(err, stage.ErrChanged): // as a gate says it
+		return exit{exitVoid, err}
+	case failed:
 		return err
 	}
 	return usage(err)
@@ -116,12 +129,13 @@ func refused(err error, changes []stage.Change) error {
 
 // announce shows a change before its first request; a dry run ends here.
 func (h *byHand) announce(change stage.Change) error {
-	plan := strings.Join(change.Plan(), "\n")
+	plan := change.Plan()
 	if h.dry {
-		fmt.Fprintln(h.stdout, plan)
+		fmt.Fprintln(h.stdout, strings.Join(plan, "\n"))
 		return errDryRun
 	}
-	fmt.Fprintln(h.stderr, plan)
+	fmt.Fprintln(h.stderr, strings.Join(plan, "\n"))
+	h.announced = append(h.announced, plan...)
 	return nil
 }
 
@@ -320,7 +334,7 @@ func (h *byHand) promote() *cobra.Command {
 		var next stage.Change // what would be refused after the promote is refused before it
 		if repoints {
 			if next, err = c.ForeseeRepoint(ctx, ref, judged); err != nil {
-				return nil, false, unlikeJudged(err)
+				return nil, false, err
 			}
 		}
 		changes, _, err := one(c.Promote(ctx, j, ref, judged, keep))
@@ -328,7 +342,7 @@ func (h *byHand) promote() *cobra.Command {
 		case errors.Is(err, errDryRun) && repoints:
 			return nil, false, h.announce(next)
 		case err != nil || !repoints:
-			return changes, false, unlikeJudged(err)
+			return changes, false, err
 		}
 		moved, err := c.Repoint(ctx, j, ref, judged)
 		return append(changes, moved), false, err
@@ -346,14 +360,6 @@ func (h *byHand) promote() *cobra.Command {
 	f.BoolVar(&keep, "keep-canary", false, "leave the canary settings at 0 %; AWS then refuses plain deployments to the stage")
 	f.Var(thenFlag{&then}, "then", "leave or repoint the stage's own alias after it; must be said on AWS")
 	return c
-}
-
-// unlikeJudged gives what is not what was judged any more the exit code that a gate gives it.
-func unlikeJudged(err error) error {
-	if errors.Is(err, stage.ErrChanged) {
-		return exit{exitVoid, err}
-	}
-	return err
 }
 
 // take reads the verdict that a promote is to act on.
@@ -402,14 +408,29 @@ func (h *byHand) abort() *cobra.Command {
 }
 
 func (h *byHand) rollback() *cobra.Command {
-	return h.verb("rollback", "Undo the last promote in the journal", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
+	var anyway bool
+	c := h.verb("rollback", "Undo the last promote in the journal", func(ctx context.Context, c *stage.Client, j *stage.Journal, ref stage.Ref) ([]stage.Change, bool, error) {
 		to, found := j.BeforePromote()
 		if !found {
 			return nil, false, usagef("rollback: the journal %s knows of no promote", j.Path())
 		}
-		change, err := c.Rollback(ctx, j, ref, to)
+		act := c.Rollback
+		if anyway {
+			act = c.RollbackAnyway
+		}
+		change, err := act(ctx, j, ref, to)
+		if errors.Is(err, stage.ErrChanged) && !change.Touched && !anyway {
+			err = fmt.Errorf("%w; --anyway puts what was before the promote back over it", err)
+		}
 		return []stage.Change{change}, true, err
 	})
+	c.Long = `Undo the last promote in the journal, and the repoint after it. It shows the difference
+and the operations first; --dry-run stops there.
+
+It refuses a stage that somebody else has changed since the promote: --anyway puts back
+what was before the promote over whatever is found.`
+	c.Flags().BoolVar(&anyway, "anyway", false, "put what was before the promote back over whatever is found")
+	return c
 }
 
 // policy prints what has to be allowed.

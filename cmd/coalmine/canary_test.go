@@ -57,6 +57,48 @@ func TestCanaryByHand(t *testing.T) {
 	do(2, "knows of no promote", "rollback") // it would take a later canary away
 }
 
+// What a verb changes is shown once, before it is done; afterwards only that it was, and what was not known before.
+func TestShownOnce(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	for _, tc := range []struct {
+		args []string
+		want string // on stdout; DEPLOYMENT is the canary's
+	}{
+		{[]string{"create", "--percent", "10", "--override", "lambdaAlias=staging"}, "create canary on prod: done, and read back as announced\n"},
+		{[]string{"percent", "--percent", "10"}, "set canary percent on prod: nothing had to be changed\n"},
+		{[]string{"deploy"}, "deploy canary on prod: done, and read back as announced\n  deployment created: DEPLOYMENT\n"},
+		{[]string{"promote"}, "promote canary on prod: done, and read back as announced\n" +
+			"  stage variable lambdaAlias is now \"staging\": whatever moves what it names moves stage prod\n"},
+		{[]string{"rollback"}, "roll back on prod: done, and read back as announced\n"},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), s.env, append(append([]string{"canary"}, tc.args...), "--api", "products")...)
+		if canary := s.read(t).Canary; canary != nil {
+			tc.want = strings.ReplaceAll(tc.want, "DEPLOYMENT", canary.DeploymentID)
+		}
+		if changes := !strings.Contains(tc.want, "nothing"); code != 0 || stdout != tc.want || strings.Count(stderr, "patch operations: ") != strings.Count(tc.want, "as announced") ||
+			changes != strings.Contains(stderr, "to undo by hand: ") {
+			t.Errorf("%q: exit %d, stdout\n%swant\n%sstderr\n%s", tc.args, code, stdout, tc.want, stderr)
+		}
+	}
+}
+
+// What somebody else has released since a promote is rolled back only where one says so.
+func TestRollbackAnyway(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	do := s.byHand(t)
+	do(0, "done", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	do(0, "done", "promote")
+	first := s.before
+	s.tampered(t)
+	s.before = s.read(t)
+	do(12, "by somebody else since the promote: variable theirs: unset -> \"x\"; --anyway puts what was before the promote back over it", "rollback")
+	do(0, `variable theirs: "x" -> unset`, "rollback", "--anyway", "--dry-run")
+	s.asBefore(t)
+	do(0, `variable theirs: "x" -> unset`, "rollback", "--anyway")
+	s.before = first
+	s.asBefore(t)
+}
+
 // What may have changed something and then failed is never the caller's to mend.
 func TestRefusedCode(t *testing.T) {
 	for _, tc := range []struct {
@@ -68,8 +110,9 @@ func TestRefusedCode(t *testing.T) {
 		{stage.ErrNoCanary, []stage.Change{{Touched: true}}, exitBroken},
 		{fmt.Errorf("recover: %w", errors.Join(stage.Touched{Err: stage.ErrCredentials})), nil, exitBroken},
 		{stage.ErrCredentials, []stage.Change{{}}, exitUsage},
-		{unlikeJudged(fmt.Errorf("promote: %w", stage.ErrChanged)), []stage.Change{{}}, exitVoid},
-		{unlikeJudged(stage.Touched{Err: stage.ErrChanged}), nil, exitBroken},
+		{fmt.Errorf("promote: %w", stage.ErrChanged), []stage.Change{{}}, exitVoid},
+		{fmt.Errorf("%w; %w", stage.ErrChanged, &stage.RequestError{Code: "PreconditionFailedException"}), []stage.Change{{}}, exitVoid},
+		{stage.Touched{Err: stage.ErrChanged}, nil, exitBroken},
 		{&stage.RequestError{Code: "TooManyRequestsException"}, nil, exitBroken},
 		{&stage.RequestError{Code: "TooManyRequestsException"}, []stage.Change{{Touched: true}}, exitBroken},
 	} {

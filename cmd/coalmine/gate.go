@@ -108,14 +108,12 @@ func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 		if err := scenarios.ClearWarrant(g.warrant); err != nil {
 			return usage(err)
 		}
+		g.output.issue = func(a analyze.Analysis) error { return g.issue(ready.Story.Control, a) }
 	}
 	if err := g.target.openHits(&ready.Story.Plan); err != nil {
 		return err
 	}
-	analysis, err := w.tell(ctx, ready, &g.output, nil)
-	if lost := g.issue(ready.Story.Control, analysis, err); lost != nil {
-		return exit{exitBroken, errors.Join(err, lost)}
-	}
+	_, err = w.tell(ctx, ready, &g.output, nil)
 	return mapped(err)
 }
 
@@ -173,10 +171,7 @@ func (g *gate) configure(ctx context.Context, w world) error {
 }
 
 // issue writes the verdict file of a story that could be told.
-func (g *gate) issue(control *scenarios.Control, a analyze.Analysis, told error) error {
-	if code, verdict := told.(exit); g.warrant == "" || told != nil && (!verdict || code.err != nil) {
-		return nil
-	}
+func (g *gate) issue(control *scenarios.Control, a analyze.Analysis) error {
 	now := time.Now().UTC().Truncate(time.Second)
 	return scenarios.WriteWarrant(g.warrant, scenarios.Warrant{
 		Tool: "coalmine/" + version, Verdict: a.Conclusion.Verdict, Sentence: report.Line(a),

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -98,6 +99,26 @@ func TestVerdictOut(t *testing.T) {
 	reject, _, stderr := coalmine(t, t.Context(), s.env, "gate", "--api", "products", "--path", "/products", "--out", "none", "--verdict-out", file)
 	if _, err := scenarios.ReadWarrant(file); reject != exitUsage || err == nil && strings.Contains(stderr, "expired") {
 		t.Errorf("without a canary: exit %d, verdict file %v\n%s", reject, err, stderr)
+	}
+}
+
+// A verdict file that cannot be written is part of the last line, which stays one and the last.
+func TestVerdictOutUnwritable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends load for some seconds")
+	}
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	do := s.byHand(t)
+	do(0, "canary", "create", "--percent", "50", "--override", "lambdaAlias=staging")
+	do(0, "deployment", "deploy")
+	file := filepath.Join(t.TempDir(), "verdict.json")
+	if err := os.MkdirAll(filepath.Join(file+".part", "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := coalmine(t, t.Context(), s.env, "gate", "--api", "products", "--path", "/products", "--policy", hasty(t), "--out", "none", "--verdict-out", file)
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if last := lines[len(lines)-1]; code != exitBroken || !strings.HasPrefix(last, "coalmine: failed after ") || !strings.Contains(last, "error: verdict file: ") || strings.Count(stderr, "verdict file") != 1 {
+		t.Errorf("exit %d\n%s", code, stderr)
 	}
 }
 

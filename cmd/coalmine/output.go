@@ -23,7 +23,8 @@ type output struct {
 	metrics metrics
 	out     string
 	quiet   bool
-	still   bool // no progress, but what is done
+	still   bool                         // no progress, but what is done
+	issue   func(analyze.Analysis) error // writes what else says the verdict of a story that could be told; nil: nothing
 	file    io.WriteCloser
 	path    string
 	also    func() // done first when it is closed; may be nil

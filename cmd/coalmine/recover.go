@@ -149,9 +149,7 @@ func (r *recovery) restoreAll(ctx context.Context, client *stage.Client, paths [
 		if errors.Is(err, errDryRun) {
 			continue
 		}
-		for _, change := range more {
-			fmt.Fprintln(r.stdout, change)
-		}
+		r.made(more, err)
 		if errors.Is(err, stage.ErrChanged) {
 			err = fmt.Errorf("%w; --anyway puts the state of the journal back over it, --dismiss closes the journal and leaves all as it is", err)
 		}

@@ -64,14 +64,14 @@ func TestRecoverByHand(t *testing.T) {
 
 	s.tampered(t)
 	s.before = s.read(t)
-	says(recover(2), "stage changed under test, by somebody else", "--anyway", "--dismiss")
+	says(recover(12), "stage changed under test, by somebody else", "--anyway", "--dismiss")
 	says(recover(2, "--anyway", "--dismiss"), "want one of them")
 	says(recover(0, "--anyway", "--dry-run"), `variable theirs: "x" ->`, "-> none")
 	says(recover(0, "--dismiss", "--dry-run"), "would be dismissed", "left behind: canary: none -> 10.0%")
 	says(recover(0, "--anyway", "--api", "products", "--stage", "dev"), "nothing is unfinished")
 	says(recover(2, "--stage", "dev"), "--stage: want --api, too")
 	says(recover(2, "--api", "products", path), "want a JOURNAL or a stage")
-	says(recover(2, "--api", "products", "--stage", "prod"), "by somebody else")
+	says(recover(12, "--api", "products", "--stage", "prod"), "by somebody else")
 	says(recover(2, path+".gone"), "no such file")
 	says(recover(2, "--dismiss", path+".gone"), "no such file")
 	if _, err := os.Stat(path + ".gone"); err == nil {
@@ -141,8 +141,8 @@ func TestGateDryRunNamesJournal(t *testing.T) {
 			t.Errorf("%q: exit %d\n%s%s", tc.args, code, stdout, stderr)
 		}
 	}
-	if code, stdout, _ := coalmine(t, t.Context(), s.env, "canary", "recover"); code != 0 || !strings.Contains(stdout, "-> none") {
-		t.Errorf("recover: exit %d\n%s", code, stdout)
+	if code, stdout, stderr := coalmine(t, t.Context(), s.env, "canary", "recover"); code != 0 || !strings.Contains(stderr, "-> none") {
+		t.Errorf("recover: exit %d\n%s%s", code, stdout, stderr)
 	}
 	s.byHand(t)(0, "canary", "create", "--percent", "10", "--override", "lambdaAlias=staging")
 	code, stdout, stderr := coalmine(t, t.Context(), s.env, "gate", "--api", "products", "--path", "/products", "--dry-run", "--promote")

@@ -218,6 +218,9 @@ func (w world) tell(ctx context.Context, ready *scenarios.Prepared, o *output, e
 	ready.Story.Say = shown.say
 	analysis, failed := ready.Story.Tell(ctx)
 	shown.end()
+	if failed == nil && o.issue != nil {
+		failed = o.issue(analysis)
+	}
 	failed = errors.Join(failed, o.close(ctx, w, analysis))
 	if verdict := analysis.Conclusion.Verdict; failed == nil && ctx.Err() == nil && !expected.Allows(verdict) {
 		fmt.Fprintf(w.stderr, "warning: the scenario promises another verdict than %s\n", verdict)

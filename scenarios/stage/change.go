@@ -53,6 +53,21 @@ func (c Change) Plan() []string {
 	return lines
 }
 
+// Done are the lines for an announced change that was made: every verb reads back what it wrote, and anything else than
+// what was announced is an error.
+func (c Change) Done() []string {
+	said := ": nothing had to be changed"
+	if c.Sent() {
+		said = ": done, and read back as announced"
+	}
+	return append([]string{c.Verb + " on " + c.Ref.String() + said}, c.Results()...)
+}
+
+// Sent reports whether there is anything that was done.
+func (c Change) Sent() bool {
+	return len(c.Operations) > 0 || len(c.Moves) > 0 || c.Created != "" || len(c.Deleted) > 0
+}
+
 // Results are what only doing it could tell.
 func (c Change) Results() []string {
 	var lines []string

@@ -15,6 +15,16 @@ import (
 // where the promote, and what coalmine did since, can have left them: what
 // somebody else has released since is not a rollback's to take away.
 func (c *Client) Rollback(ctx context.Context, j *Journal, ref Ref, to State) (Change, error) {
+	return c.rollback(ctx, j, ref, to, false)
+}
+
+// RollbackAnyway is Rollback, and puts what was before the promote over whatever stage and aliases are now: what somebody
+// else has released since is lost.
+func (c *Client) RollbackAnyway(ctx context.Context, j *Journal, ref Ref, to State) (Change, error) {
+	return c.rollback(ctx, j, ref, to, true)
+}
+
+func (c *Client) rollback(ctx context.Context, j *Journal, ref Ref, to State, anyway bool) (Change, error) {
 	to = to.clone()
 	to.Canary = nil
 	return c.goBack(ctx, j, verbRollback, ref, to, func(before *position) (map[string]Alias, error) {
@@ -32,7 +42,7 @@ func (c *Client) Rollback(ctx context.Context, j *Journal, ref Ref, to State) (C
 				was[key] = alias
 			}
 		}
-		if len(steps) == 0 {
+		if len(steps) == 0 || anyway {
 			return was, nil
 		}
 		possible := append(led(position{State: *steps[0].Before, Aliases: aliasesBefore(steps)}, steps), position{State: to, Aliases: was})
