@@ -269,3 +269,36 @@ func TestSignedTargets(t *testing.T) {
 		}
 	}
 }
+
+// A scenario says what is sent, the command line what no file must say; each phase of the story is on all targets.
+func TestStoryOnTargets(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends load for some seconds")
+	}
+	text, err := os.ReadFile(quick(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	story := written(t, "story.yaml", strings.Replace(string(text), "load: {rate: 1000}",
+		"load: {rate: 1000, headers: {X-Shop: s1}, targets: [{path: /products, weight: 3}, {path: \"/products?page=2\", name: second page}]}", 1))
+	hits, run := filepath.Join(dir, "hits"), filepath.Join(dir, "run")
+	code, stdout, stderr := coalmine(t, t.Context(), nil, "run", story, "--sigv4", "--hits", hits, "--hits-format", "csv", "--out", run, "--format", "json")
+	var a analyze.Analysis
+	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
+		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
+	}
+	for _, phase := range a.Phases {
+		if len(phase.Targets) != 2 || phase.Targets[0].Name != "GET /products" || phase.Targets[1].Name != "second page" ||
+			phase.Targets[1].Hits == 0 || phase.Targets[0].Hits < 2*phase.Targets[1].Hits {
+			t.Errorf("%s: %+v", phase.Name, phase.Targets)
+		}
+	}
+	log, err := os.ReadFile(hits)
+	if err != nil || !strings.Contains(string(log), "/prod/_user_request_/products,") || strings.Contains(string(log), "page=2") {
+		t.Errorf("%v\n%.500s", err, log)
+	}
+	if file, err := os.ReadFile(run); err != nil || strings.Contains(string(file), "s1") && strings.Contains(string(file), "X-Shop") {
+		t.Errorf("%v, or a header is in the run file", err)
+	}
+}
