@@ -182,5 +182,5 @@ type Analysis struct {
 	Notes       []string    `json:"notes,omitempty"`
 	Events      []Event     `json:"events"`
 	End         End         `json:"end"`
-	Timeline    *Timeline   `json:"-"` // for charts; the run file holds what it is made of
+	Timeline    *Timeline   `json:"-"` // for charts, nil where none was kept; the run file holds what it is made of
 }

@@ -35,7 +35,7 @@ type Judge struct {
 	newest  int64
 	end     End
 
-	timeline timeline
+	timeline *timeline // nil: nobody wants one
 }
 
 // phase is one stretch of traffic; what judges it depends on its kind.
@@ -227,7 +227,9 @@ func (j *Judge) leave(at time.Duration) {
 		if p.bake != nil {
 			p.bake.deadline()
 		}
-		j.timeline.leave(p)
+		if j.timeline != nil {
+			j.timeline.leave(p)
+		}
 	}
 }
 
@@ -264,7 +266,9 @@ func (j *Judge) Add(w attack.Window) {
 	case p.bake != nil:
 		p.bake.add(&w)
 	}
-	j.timeline.add(&w, p)
+	if j.timeline != nil {
+		j.timeline.add(&w, p)
+	}
 }
 
 // Settled reports that the phase needs no more traffic: it is decided, or cannot be.

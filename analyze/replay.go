@@ -79,7 +79,9 @@ func (g *rejudging) line(line []byte, record Record) (err error) {
 			}
 		}
 		record.Header = &h
-		g.judge, err = NewJudge(h)
+		if g.judge, err = NewJudge(h); err == nil {
+			g.judge.KeepTimeline()
+		}
 	case record.Event != nil:
 		g.judge.Note(*record.Event)
 		same = true

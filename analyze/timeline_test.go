@@ -16,6 +16,7 @@ func plain(t *testing.T) *analyze.Judge {
 	if err != nil {
 		t.Fatal(err)
 	}
+	judge.KeepTimeline()
 	return judge
 }
 
@@ -90,6 +91,7 @@ func TestTimelineEndsWithTheChecks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	judge.KeepTimeline()
 	judge.Note(analyze.Event{Phase: analyze.During, Name: analyze.PhaseBegin})
 	for w := range healthy(1).Windows() {
 		if judge.Add(w); judge.Settled() {

@@ -32,6 +32,7 @@ func NewRecorder(h analyze.Header, file *analyze.Writer) (*Recorder, error) {
 	if err != nil {
 		return nil, err
 	}
+	judge.KeepTimeline()
 	file.Write(analyze.Record{Header: &h})
 	return &Recorder{Judge: judge, file: file, started: h.Started}, nil
 }
