@@ -323,6 +323,7 @@ func (c *Capacity) measureCeiling(ctx context.Context) {
 		hits += window.Hits
 	}
 	c.Rating.Ceiling = float64(hits) / length.Seconds()
+	c.Rating.Search.Carries = c.Rating.Ceiling / 3
 	if s := &c.Rating.Search; c.Rating.Ceiling > 0 && c.Rating.Ceiling < s.Highest {
 		c.say(fmt.Sprintf("This machine sends %s at most, to a target that does nothing: rates go no higher than that.", analyze.PerSecondOf(float64(int(c.Rating.Ceiling)))))
 		s.Highest = float64(int(c.Rating.Ceiling))

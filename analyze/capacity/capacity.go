@@ -77,20 +77,21 @@ type Done struct {
 
 // Plan says what is searched and how. Zero fields mean what their comments say; only Highest has no default.
 type Plan struct {
-	Lowest  float64       `json:"lowest_per_s"`  // 0: a hundredth of Highest
-	Highest float64       `json:"highest_per_s"` // no rate above it is tried
-	Width   float64       `json:"width"`         // of the interval, share of its lower end; 0: 0.05
-	Ramp    float64       `json:"ramp"`          // no trial is at more than so many times a rate that held; 0: 2
-	Short   time.Duration `json:"short_ns"`      // bracket trials; 0: 2 s
-	Full    time.Duration `json:"full_ns"`       // trials that confirm, at least; 0: 10 s
-	Longest time.Duration `json:"longest_ns"`    // the same, at most; 0: four times Full
-	Hits    uint64        `json:"hits"`          // that a trial needs to pass if all goes well: where the rate is low it may take longer, up to three times as many
-	Soak    time.Duration `json:"soak_ns"`       // 0: twice Full; negative: none
-	SoakAt  float64       `json:"soak_at"`       // share of the lower bound; 0: 0.85
-	Budget  time.Duration `json:"budget_ns"`     // of everything; 0: no limit
-	Risk    float64       `json:"risk"`          // of each deciding trial; 0: 0.01. Trials that only choose where to look take 0.05
-	Exceed  float64       `json:"exceed"`        // share of a rate's trials that may fail while it counts as held; 0: 0.5
-	Votes   int           `json:"votes"`         // trials by which a bound must lead; 0: 2
+	Lowest  float64       `json:"lowest_per_s"`           // 0: a hundredth of Highest
+	Highest float64       `json:"highest_per_s"`          // no rate above it is tried
+	Width   float64       `json:"width"`                  // of the interval, share of its lower end; 0: 0.05
+	Carries float64       `json:"carries_per_s,omitzero"` // rates that the generator is known to carry: an invalid trial there is a disturbance of this machine
+	Ramp    float64       `json:"ramp"`                   // no trial is at more than so many times a rate that held; 0: 2
+	Short   time.Duration `json:"short_ns"`               // bracket trials; 0: 2 s
+	Full    time.Duration `json:"full_ns"`                // trials that confirm, at least; 0: 10 s
+	Longest time.Duration `json:"longest_ns"`             // the same, at most; 0: four times Full
+	Hits    uint64        `json:"hits"`                   // that a trial needs to pass if all goes well: where the rate is low it may take longer, up to three times as many
+	Soak    time.Duration `json:"soak_ns"`                // 0: twice Full; negative: none
+	SoakAt  float64       `json:"soak_at"`                // share of the lower bound; 0: 0.85
+	Budget  time.Duration `json:"budget_ns"`              // of everything; 0: no limit
+	Risk    float64       `json:"risk"`                   // of each deciding trial; 0: 0.01. Trials that only choose where to look take 0.05
+	Exceed  float64       `json:"exceed"`                 // share of a rate's trials that may fail while it counts as held; 0: 0.5
+	Votes   int           `json:"votes"`                  // trials by which a bound must lead; 0: 2
 }
 
 // Complete fills in what is zero.

@@ -9,6 +9,7 @@ import (
 const (
 	looseRisk   = 0.05 // of trials that only choose where to look
 	mostInvalid = 3    // trials in a row that the generator could not carry: it is the bottleneck
+	mostStills  = 10   // the same at a rate that it is known to carry: nothing can be measured here
 	mostTrials  = 500
 )
 
@@ -40,8 +41,12 @@ func (s *Search) Add(d Done) {
 	s.done = append(s.done, d)
 	l := s.loads.at(d.Rate)
 	if d.Outcome == Invalid {
-		if l.invalid++; l.invalid >= s.patience() {
-			l.lame = true
+		l.invalid++
+		switch {
+		case d.Rate > s.plan.Carries:
+			l.lame = l.invalid >= s.patience()
+		case l.invalid >= mostStills:
+			s.Stop(Disturbed)
 		}
 		return
 	}
@@ -120,6 +125,9 @@ func (s *Search) Next(now, each time.Duration) (Trial, bool) {
 
 // OutOfTime is why a search stopped that used up its budget.
 const OutOfTime = "the time budget is used up"
+
+// Disturbed is why a search stopped whose generator was late or short again and again at a rate that it is known to carry.
+const Disturbed = "this machine is too busy to measure: its load generator stood still again and again"
 
 // want is the next trial, however long there is.
 func (s *Search) want() (Trial, bool) {

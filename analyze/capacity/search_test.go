@@ -174,6 +174,24 @@ func TestStopKeepsWhatIsKnown(t *testing.T) {
 	}
 }
 
+// A generator that is known to carry a rate is not its bottleneck: it is asked again, and at last nothing can be said.
+func TestDisturbancesAreNoCeiling(t *testing.T) {
+	n := 0
+	_, r := drive(t, Plan{Highest: 1000, Lowest: 10, Carries: 2000}, func(trial Trial, now time.Duration) Outcome {
+		if n++; n%6 != 0 {
+			return Invalid
+		}
+		return knee(500)(trial, now)
+	})
+	if r.Kind != Found || r.Lower.Rate > 500 || r.Upper.Rate <= 500 {
+		t.Errorf("disturbed five times of six: %s %+v", r.Kind, r)
+	}
+	_, r = drive(t, Plan{Highest: 1000, Lowest: 10, Carries: 2000}, worded(300, Invalid))
+	if r.Kind != Unfinished || r.Stopped != Disturbed {
+		t.Errorf("disturbed for good: %s, %q", r.Kind, r.Stopped)
+	}
+}
+
 func TestPlanSaysWhatIsWrong(t *testing.T) {
 	for field, p := range map[string]Plan{
 		"highest rate": {},

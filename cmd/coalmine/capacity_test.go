@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"coalmine/analyze"
@@ -98,6 +100,23 @@ func TestCapacityEndToEnd(t *testing.T) {
 				t.Errorf("report: exit %d, %s\n%s\nwant\n%s", code, stderr, again, stdout)
 			}
 		})
+	}
+}
+
+// An interrupt ends the search, and shows what is known by then.
+func TestCapacityInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	var asked atomic.Int64
+	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if asked.Add(1) == 200 {
+			interrupt()
+		}
+	}))
+	defer target.Close()
+	args := append([]string{"capacity", "--out", "none", "--url", target.URL, "--objective", "p50 <= 20s", "--max-rate", "400", "--from", "50"}, hastyTrials...)
+	code, stdout, stderr := coalmine(t, ctx, map[string]string{}, args...)
+	if code != exitInterrupted || !strings.HasPrefix(stdout, "Unfinished, interrupted: ") || !strings.Contains(stderr, "/s or more, interrupted, p50 <= 20s") {
+		t.Errorf("exit %d, want 130\n%s\n%s", code, stdout, stderr)
 	}
 }
 
