@@ -137,7 +137,11 @@ func TestChromiumLive(t *testing.T) {
 
 // Ten minutes of traffic make a page that can be sent by mail.
 func TestHTMLSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("ten minutes take seconds to judge")
+	}
 	a := cases["long"].analysis(t)
+	whole(t, "long", a)
 	if n := len(a.Timeline.Moments); n < 300 || n > 512 {
 		t.Errorf("%d moments", n)
 	}
