@@ -7,6 +7,14 @@
 // Open loop: a hit is due when the schedule says so, whatever became of those before, and is counted in the window in
 // which it was due. A Probe asks whether the target can be reached, Learn which place in its answers names the
 // version, and a Classifier reads that place in every answer.
+//
+// One goroutine carries the hits of one connection, with two system calls and no allocation each
+// (TestAHitAllocatesNothing); a timerfd paces them. Measured with bench/peers.sh, which runs all against one nginx on the
+// other of two cores, but on a machine that eight others used (load 8 to 17): requests per CPU-second in a closed loop 0.7
+// to 1.0 of wrk's and 3.4 to 4.1 times vegeta's, over TLS 0.75 to 1.0 and 2.7 to 3.7 times. Four fifths of that is the kernel's
+// time for one write and one read. Waking late at 200, 1,000 and 10,000/s: 37 to 65 us in the median; the 99th percentile,
+// 1 to 5 ms and more, was that of the other load. At 5,000/s, of which vegeta sends some at a time and each of these goes
+// out on its own, 0.6 to 1.0 of vegeta's CPU time. 10,000/s for four minutes: 30 MB from the first to the last.
 package attack
 
 import (
