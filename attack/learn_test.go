@@ -201,7 +201,7 @@ func TestLearnMixed(t *testing.T) {
 			t.Errorf("%s: %+v, %v: want %q", name, got, err, want)
 		}
 	}
-	refuse("only one", several(50, func(int) Probed { return said("", "X-Lambda-Version: 1") }), "all 50 good answers name version 1 (header:X-Lambda-Version), none 2.")
+	refuse("only one", several(50, func(int) Probed { return said("", "X-Lambda-Version: 1") }), "all 50 good answers name version 1 (header:X-Lambda-Version), none 2\n")
 	refuse("none", several(50, func(int) Probed { return said(`{"a":"b"}`) }), "no header, JSON value or text in 50 answers names version 1 or 2")
 	refuse("a third", several(50, func(i int) Probed { return said("", fmt.Sprint("X-Lambda-Version: ", 1+i%3)) }), "no header, JSON value or text")
 	refuse("no answers", nil, "nothing answered")
