@@ -37,9 +37,7 @@ type act struct {
 	// precondition, where there is one, is what else must be so before a request is repeated.
 	precondition func(context.Context, position) error
 
-	// back is set on the way back. What that needs is on disk since the story
-	// began: a journal that cannot be written any more (a full disk) is then a
-	// note, and leaving the canary live would be worse.
+	// back is set on the way back: see journaled.
 	back bool
 }
 
@@ -85,9 +83,13 @@ func (c *Client) prepare(ctx context.Context, j *Journal, verb string, ref Ref, 
 	return a, deeds, a.journaled(j.begin(ref, before.State))
 }
 
-// journaled is what becomes of an error of the journal.
+// journaled is what becomes of an error of the journal. On the way back within
+// a story it is a note: what that needs is on disk since the story's first step,
+// and leaving the canary live because the disk is full would be worse. So it is
+// of any abort, the emergency brake, which puts no other release in place. What
+// else would begin a story, a rollback by hand too, is refused.
 func (a *act) journaled(err error) error {
-	if err == nil || !a.back {
+	if err == nil || !a.back || a.change.Verb != verbAbort && !a.j.current().begun() {
 		return err
 	}
 	if note := "not journaled: " + err.Error(); !slices.Contains(a.change.Notes, note) {

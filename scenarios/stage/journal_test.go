@@ -246,6 +246,38 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// As the first change of a story a rollback, which puts another release in place, is refused then; an abort, the emergency
+// brake, is not.
+func TestFullDiskAtFirst(t *testing.T) {
+	t.Parallel()
+	for verb, goesAhead := range map[string]bool{"abort": true, "rollback": false} {
+		l, j, _, _ := promoted(t)
+		if verb == "abort" {
+			l.must(l.CreateCanary(t.Context(), j, l.ref, 10, map[string]string{"lambdaAlias": "dev"}))
+		}
+		if err := errors.Join(j.Done(false), j.Close()); err != nil {
+			t.Fatal(err)
+		}
+		j = l.journal()
+		j.Break()
+		l.proxy.forget()
+		var ch stage.Change
+		var err error
+		if verb == "abort" {
+			ch, err = l.Abort(t.Context(), j, l.ref, nil)
+		} else {
+			to, _ := j.BeforePromote()
+			ch, err = l.Rollback(t.Context(), j, l.ref, to)
+		}
+		if sent := len(l.proxy.changes()) > 0; (err == nil) != goesAhead || sent != goesAhead || ch.Touched != goesAhead {
+			t.Errorf("%s: %v, sent %q", verb, err, l.proxy.changes())
+		}
+		if goesAhead != (len(ch.Notes) > 0) || !goesAhead && !strings.Contains(err.Error(), "roll back on prod: journal "+j.Path()) {
+			t.Errorf("%s: %v, notes %q", verb, err, ch.Notes)
+		}
+	}
+}
+
 func TestDismiss(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -64,6 +64,9 @@ func (s Story) Unfinished() bool {
 	return s.End == nil && slices.ContainsFunc(s.Steps, func(step Step) bool { return !step.refused() })
 }
 
+// begun reports whether there is a story, and recovering it would take something back.
+func (s *Story) begun() bool { return s != nil && s.Unfinished() }
+
 func (s Step) refused() bool { return s.Outcome != nil && s.Outcome.Refused }
 func (s Step) done() bool    { return s.Outcome != nil && s.Outcome.Error == "" }
 
