@@ -10,11 +10,12 @@
 //
 // One goroutine carries the hits of one connection, with two system calls and no allocation each
 // (TestAHitAllocatesNothing); a timerfd paces them. Measured with bench/peers.sh, which runs all against one nginx on the
-// other of two cores, but on a machine that eight others used (load 8 to 17): requests per CPU-second in a closed loop 0.7
-// to 1.0 of wrk's and 3.4 to 4.1 times vegeta's, over TLS 0.75 to 1.0 and 2.7 to 3.7 times. Four fifths of that is the kernel's
-// time for one write and one read. Waking late at 200, 1,000 and 10,000/s: 37 to 65 us in the median; the 99th percentile,
-// 1 to 5 ms and more, was that of the other load. At 5,000/s, of which vegeta sends some at a time and each of these goes
-// out on its own, 0.6 to 1.0 of vegeta's CPU time. 10,000/s for four minutes: 30 MB from the first to the last.
+// other of two cores, but on a machine that others used (load 3 to 17, eight runs): requests per CPU-second in a closed
+// loop 0.66 to 1.00 of wrk's and 3.2 to 4.3 times vegeta's, over TLS 0.75 to 1.29 and 2.7 to 3.7 times. Four fifths of
+// that is the kernel's time for one write and one read. Waking late at 200, 1,000 and 10,000/s: 37 to 96 us in the
+// median; the 99th percentile 0.5 to 0.8 ms at a load of 3, and beyond that the load's. At 5,000/s, of which vegeta sends
+// some at a time and each of these goes out on its own, 0.6 to 1.0 of vegeta's CPU time. Of 40,000/s on one core all are
+// sent. 10,000/s for four minutes: 30 MB from the first to the last.
 package attack
 
 import (
