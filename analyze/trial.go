@@ -407,7 +407,7 @@ func (j *Trial) Report(at time.Duration) TrialReport {
 	took := max(j.took(), 0)
 	r := TrialReport{Took: took, Sentence: j.why, Breaker: j.tripped}
 	r.Done = capacity.Done{Trial: j.trial, Outcome: j.outcome, Leaning: j.leaning, At: at}
-	seconds := max(took.Seconds(), attack.WindowLength.Seconds())
+	seconds := float64(max(j.all.windows, 1)) * attack.WindowLength.Seconds() // without those that were left out
 	r.Sent = float64(j.all.sent) / seconds
 	e := j.evidence()
 	r.Good = float64(e.canary.successes()) / seconds

@@ -128,6 +128,9 @@ func TestTrialOutcomes(t *testing.T) {
 			if r.Outcome != c.want || !strings.Contains(r.Sentence, c.says) {
 				t.Errorf("%s after %s (%s), want %s with %q", r.Outcome, r.Took, r.Sentence, c.want, c.says)
 			}
+			if name == "standing still" && (r.Arms[0].Rate < 995 || r.Arms[0].Rate > 1005 || r.Good > 1000) {
+				t.Errorf("the stage's rate is %.1f, of good answers %.1f, want 1000", r.Arms[0].Rate, r.Good)
+			}
 			if (r.Breaker != "") != (name == "collapsed") {
 				t.Errorf("breaker %q", r.Breaker)
 			}
