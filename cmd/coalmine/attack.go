@@ -59,7 +59,7 @@ func (w world) attack(ctx context.Context, t *target, p *pace, o *output, durati
 		return err
 	}
 	plan.Phase, plan.Duration = analyze.Attack, duration
-	if err := t.openHits(&plan); err != nil {
+	if err := t.logHits(&plan); err != nil {
 		return err
 	}
 	if _, err := attack.Probe(ctx, plan, 1); err != nil {

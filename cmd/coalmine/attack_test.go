@@ -211,6 +211,29 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// A hit log that cannot be written is told by every command before it asks for the first answer.
+func TestHitsNowhere(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	nowhere := filepath.Join(t.TempDir(), "no", "where")
+	url := []string{"--url", s.url, "--classify", "header:X-Lambda-Version"}
+	for command, args := range map[string][]string{
+		"gate":     append(url, "--baseline", "1", "--canary", "2", "--percent", "50"),
+		"verify":   append(url, "--expect", "1"),
+		"attack":   url,
+		"capacity": append(url, "--objective", "errors <= 1%", "--no-self-check"),
+		"run":      {"products"},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), nil, append([]string{command, "--hits", nowhere, "--out", "none"}, args...)...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, "\ncoalmine: --hits: open "+nowhere) && !strings.HasPrefix(stderr, "coalmine: --hits: open "+nowhere) {
+			t.Errorf("%s: exit %d\n%s%s", command, code, stdout, stderr)
+		}
+	}
+	if n := len(s.asked()); n > 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}
+
 // A command that fails later leaves its header as it was: a warning, a note in the run file, and the load goes on.
 func TestHeaderCommandFailsLater(t *testing.T) {
 	t.Parallel()

@@ -120,7 +120,7 @@ func (r *rating) run(ctx context.Context, w world, f *pflag.FlagSet) error {
 	if !r.output.quiet {
 		r.Watch = narrate(w)
 	}
-	if err := r.target.openHits(&r.Plan); err != nil {
+	if err := r.target.logHits(&r.Plan); err != nil {
 		return err
 	}
 	rated, err := r.Run(ctx, analyze.NewWriter(r.output.file))

@@ -110,7 +110,7 @@ func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 		}
 		g.output.issue = func(a analyze.Analysis) error { return g.issue(ready.Story.Control, a) }
 	}
-	if err := g.target.openHits(&ready.Story.Plan); err != nil {
+	if err := g.target.logHits(&ready.Story.Plan); err != nil {
 		return err
 	}
 	_, err = w.tell(ctx, ready, &g.output, nil)

@@ -34,7 +34,7 @@ type requests struct {
 	bust             attack.CacheBust
 	signing          *stage.Signing
 	log              *attack.HitLog
-	logFile          io.Closer
+	logFile          *os.File
 	stopCommands     context.CancelFunc
 }
 
@@ -153,6 +153,9 @@ func readFile(w world, name string) ([]byte, error) {
 // ready prepares what takes time: headers from commands, credentials to sign with. What is wrong with any of it is told
 // before anything is sent; done ends it.
 func (q *requests) ready(ctx context.Context, w world, a cloud, to string) (apply func(*attack.Plan), err error) {
+	if err := q.openHits(); err != nil {
+		return nil, err
+	}
 	live := new(attack.Live)
 	if err := q.runCommands(ctx, live); err != nil {
 		return nil, err
@@ -184,8 +187,19 @@ func (q *requests) ready(ctx context.Context, w world, a cloud, to string) (appl
 	}, nil
 }
 
-// openHits begins the hit log, last of all: what was there is gone then.
-func (q *requests) openHits(p *attack.Plan) error {
+// openHits opens the hit log, before anything is sent: what cannot be written is known then.
+func (q *requests) openHits() (err error) {
+	if q.hits == "" {
+		return nil
+	}
+	if q.logFile, err = os.OpenFile(q.hits, os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+		return usagef("--hits: %w", err)
+	}
+	return nil
+}
+
+// logHits begins the hit log, last of all: what was there is gone then.
+func (q *requests) logHits(p *attack.Plan) error {
 	if q.hits == "" {
 		return nil
 	}
@@ -193,15 +207,15 @@ func (q *requests) openHits(p *attack.Plan) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(q.hits, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
+	if info, err := q.logFile.Stat(); err == nil && info.Mode().IsRegular() { // nothing is to be cut from a pipe
+		if err := q.logFile.Truncate(0); err != nil {
+			return usagef("--hits: %w", err)
+		}
+	}
+	if q.log, err = attack.NewHitLog(q.logFile, q.hitsFormat, sample); err != nil {
 		return usagef("--hits: %w", err)
 	}
-	if q.log, err = attack.NewHitLog(file, q.hitsFormat, sample); err != nil {
-		file.Close()
-		return usagef("--hits: %w", err)
-	}
-	q.logFile, p.Hits = file, q.log
+	p.Hits = q.log
 	return nil
 }
 
@@ -210,14 +224,18 @@ func (q *requests) done(w world) {
 	if q.stopCommands != nil {
 		q.stopCommands()
 	}
-	if q.log == nil {
+	if q.logFile == nil {
+		return
+	}
+	defer func() { q.log, q.logFile = nil, nil }()
+	if q.log == nil { // nothing was sent
+		q.logFile.Close()
 		return
 	}
 	said, err := q.log.Close()
 	if lost := q.logFile.Close(); err == nil {
 		err = lost
 	}
-	q.log = nil
 	if err != nil {
 		fmt.Fprintf(w.stderr, "warning: --hits %s is not whole: %s\n", q.hits, err)
 		return

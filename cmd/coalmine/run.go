@@ -157,7 +157,7 @@ func (p *play) tell(ctx context.Context, w world, client *stage.Client, note str
 	if err != nil {
 		return err
 	}
-	if err := p.openHits(&ready.Story.Plan); err != nil {
+	if err := p.logHits(&ready.Story.Plan); err != nil {
 		return err
 	}
 	ready.Story.Control.Journal = j

@@ -65,7 +65,7 @@ The last line begins with "coalmine: VERIFIED", "coalmine: REFUTED" or
 			if err != nil {
 				return err
 			}
-			if err := t.openHits(&ready.Story.Plan); err != nil {
+			if err := t.logHits(&ready.Story.Plan); err != nil {
 				return err
 			}
 			_, err = w.tell(ctx, ready, &o, nil)
