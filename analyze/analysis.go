@@ -184,3 +184,11 @@ type Analysis struct {
 	End         End         `json:"end"`
 	Timeline    *Timeline   `json:"-"` // for charts, nil where none was kept; the run file holds what it is made of
 }
+
+// Requests are those of the whole run, what followed the verdict included: all that came to an end.
+func (a Analysis) Requests() (n uint64) {
+	for _, p := range a.Phases {
+		n += p.Hits
+	}
+	return n
+}

@@ -50,7 +50,7 @@ type Estimate struct {
 // Summarise gives each interval of a run error alpha.
 func Summarise(a Analysis, alpha float64) Run {
 	r := Run{Command: a.Header.Command, Name: a.Header.Name, Started: a.Header.Started, Verdict: "none", Percent: a.Header.Target.Percent,
-		Requests: a.Conclusion.Requests, Arms: []Measured{}, End: a.End.Reason}
+		Requests: a.Requests(), Arms: []Measured{}, End: a.End.Reason}
 	if a.Header.Policy != nil {
 		r.Verdict = a.Conclusion.Verdict.String()
 	}
@@ -62,9 +62,6 @@ func Summarise(a Analysis, alpha float64) Run {
 		return r
 	}
 	r.Judged = main.Name != During || a.Header.Policy == nil || a.Propagation.Judged != nil
-	if r.Requests == 0 {
-		r.Requests = main.Hits
-	}
 	named := uint64(0)
 	for _, arm := range main.Arms {
 		if arm.Role != "unattributed" {

@@ -354,15 +354,11 @@ func dashed(s string) string {
 
 // facts are the numbers of the first screen.
 func facts(a analyze.Analysis) (out []fact) {
-	var total uint64
-	for _, p := range a.Phases {
-		total += p.Hits
-	}
 	rate := "as fast as the connections allow"
 	if a.Header.Plan.Rate > 0 {
 		rate = perSecond(a.Header.Plan.Rate)
 	}
-	out = append(out, fact{"answers, all phases", analyze.Count(total), rate})
+	out = append(out, fact{"requests, all phases", analyze.Count(a.Requests()), rate})
 	started := ""
 	if !a.Header.Started.IsZero() {
 		started = "from " + a.Header.Started.UTC().Format("2006-01-02 15:04:05 UTC")

@@ -119,7 +119,7 @@ func Line(a analyze.Analysis) string {
 	if t.Alone() {
 		return visible(verified(a) + ended(a))
 	}
-	line := fmt.Sprintf("coalmine: %s %s over %s, %s requests, %s", c.Verdict, name(t.Canary), name(t.Baseline), analyze.Count(c.Requests), elapsed(a))
+	line := fmt.Sprintf("coalmine: %s %s over %s, %s requests, %s", c.Verdict, name(t.Canary), name(t.Baseline), analyze.Count(a.Requests()), elapsed(a))
 	culprit := checkNamed(a, c.Culprit)
 	switch {
 	case c.Verdict == analyze.Promote && culprit != nil:
@@ -162,7 +162,7 @@ func left(a analyze.Analysis) string {
 // verified is the line of a run that asks who answers.
 func verified(a analyze.Analysis) string {
 	c, t := a.Conclusion, a.Header.Target
-	line := fmt.Sprintf("coalmine: %s %s alone, %s requests, %s", c.Verdict, name(t.Canary), analyze.Count(c.Requests), elapsed(a))
+	line := fmt.Sprintf("coalmine: %s %s alone, %s requests, %s", c.Verdict, name(t.Canary), analyze.Count(a.Requests()), elapsed(a))
 	if c.Verdict != analyze.Verified {
 		_, why, _ := strings.Cut(c.Sentence, ": ")
 		line += ": " + strings.TrimSuffix(why, ".")
@@ -193,16 +193,15 @@ func ended(a analyze.Analysis) string {
 	return ""
 }
 
-// answers are all hits, and how many of them are errors.
+// answers are all requests, and how many of them are errors.
 func answers(a analyze.Analysis) string {
-	var hits, errors uint64
+	var errors uint64
 	for _, phase := range a.Phases {
-		hits += phase.Hits
 		for _, arm := range phase.Arms {
 			errors += arm.Errors
 		}
 	}
-	return fmt.Sprintf("%s requests, %s errors", analyze.Count(hits), analyze.Count(errors))
+	return fmt.Sprintf("%s requests, %s errors", analyze.Count(a.Requests()), analyze.Count(errors))
 }
 
 // short is a check in a few words: its number and its limit.
