@@ -87,6 +87,7 @@ func (m *markdown) answers(phase analyze.Phase, settling string) {
 	for _, text := range armSentences(phase) {
 		m.paragraph(text)
 	}
+	m.table(targetHeader, targetRows(phase), 0, 1)
 	m.paragraph(phase.Sentence)
 	m.paragraph(settling)
 	m.paragraph(sending(phase))

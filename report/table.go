@@ -184,12 +184,18 @@ func armSentences(phase analyze.Phase) (all []string) {
 // silent are checks of one target of several that have nothing to say: there may be dozens.
 func silent(c analyze.Check) bool { return c.Target != "" && c.Outcome != analyze.Fail }
 
-// targets has a line for each version that answered on each of several targets.
+// targets is a table of several targets.
 func (p *page) targets(phase analyze.Phase) {
-	if len(phase.Targets) == 0 {
-		return
+	if len(phase.Targets) > 0 {
+		p.line("")
+		p.table(targetHeader, targetRows(phase), 0, 1)
 	}
-	var rows [][]string
+}
+
+var targetHeader = []string{"target", "version", "hits", "errors", "p50", "p95", "p99"}
+
+// targetRows has one for each version that answered on each of several targets, which is named once.
+func targetRows(phase analyze.Phase) (rows [][]string) {
 	for _, target := range phase.Targets {
 		name := target.Name
 		for _, arm := range target.Arms {
@@ -201,8 +207,7 @@ func (p *page) targets(phase analyze.Phase) {
 			rows = append(rows, []string{name, "-", "0", "0", "-", "-", "-"})
 		}
 	}
-	p.line("")
-	p.table([]string{"target", "version", "hits", "errors", "p50", "p95", "p99"}, rows, 0, 1)
+	return rows
 }
 
 func pairs(counts map[string]uint64) string {
