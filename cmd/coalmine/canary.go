@@ -29,7 +29,8 @@ shows, with the exact operations and what would undo them; --dry-run stops there
 
 Exit codes: 0, 2 where nothing was changed and repeating it cannot help, 1 where AWS
 failed or something was changed and the rest failed, 12 where somebody else has changed
-what the verb is about (since it was judged, promoted, or begun), 130 interrupted.`,
+what the verb is about (since it was judged, promoted, or begun), 130 interrupted,
+whatever was changed by then: the last line says what takes it back.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -81,12 +82,24 @@ func (h *byHand) verb(use, short string, do deed) *cobra.Command {
 		}
 		h.made(changes, err)
 		if err != nil {
-			return refused(err, changes)
+			return refused(halfDone(j, err), changes)
 		}
 		return j.Done(restored)
 	}}
 	c.Flags().BoolVar(&h.dry, "dry-run", false, "show what would be changed, and stop there")
 	return c
+}
+
+// halfDone adds to the error of a verb what takes back the half of it that was done, if there is one: a story after which all
+// is as before ends with its journal's closing.
+func halfDone(j *stage.Journal, err error) error {
+	if lost := j.Close(); lost != nil {
+		return fmt.Errorf("%w; %w", err, lost)
+	}
+	if all := j.Stories(); len(all) > 0 && all[len(all)-1].Unfinished() {
+		return fmt.Errorf("%w; coalmine canary recover %s restores what was before", err, j.Path())
+	}
+	return err
 }
 
 // made shows what became of changes: a line and what was not known before, where all is as announced; else all that was
@@ -115,6 +128,8 @@ func refused(err error, changes []stage.Change) error {
 	var touched stage.Touched
 	failed := errors.As(err, &request) && !stage.IsNotFound(err) || errors.As(err, &file)
 	switch {
+	case errors.Is(err, context.Canceled): // interrupted, and no failure of anybody's, whatever was changed by then
+		return err
 	case errors.As(err, &touched), slices.ContainsFunc(changes, func(c stage.Change) bool { return c.Touched }): // also where only the credentials have ended
 		return exit{exitBroken, err}
 	case errors.As(err, &coded):

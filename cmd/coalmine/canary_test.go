@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -113,6 +116,7 @@ func TestRefusedCode(t *testing.T) {
 		{fmt.Errorf("promote: %w", stage.ErrChanged), []stage.Change{{}}, exitVoid},
 		{fmt.Errorf("%w; %w", stage.ErrChanged, &stage.RequestError{Code: "PreconditionFailedException"}), []stage.Change{{}}, exitVoid},
 		{stage.Touched{Err: stage.ErrChanged}, nil, exitBroken},
+		{stage.Touched{Err: context.Canceled}, nil, exitBroken}, // by nobody's interrupt
 		{&stage.RequestError{Code: "TooManyRequestsException"}, nil, exitBroken},
 		{&stage.RequestError{Code: "TooManyRequestsException"}, []stage.Change{{Touched: true}}, exitBroken},
 	} {
@@ -120,6 +124,28 @@ func TestRefusedCode(t *testing.T) {
 			t.Errorf("%v, %+v: exit %d, want %d", tc.err, tc.changes, got, tc.want)
 		}
 	}
+}
+
+// An interrupt is one, whatever was changed by then: the rest is not begun, what was done is shown, and recover takes it
+// back.
+func TestInterruptedByHand(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	do := s.byHand(t)
+	do(0, "lambdaAlias=staging", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	s.before = s.read(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	s.through(t, func(_ http.ResponseWriter, r *http.Request, body []byte) bool {
+		if r.Method == http.MethodPatch && bytes.Contains(body, []byte(`"copy"`)) {
+			interrupt() // the patch under way is finished
+		}
+		return false
+	})
+	code, stdout, stderr := coalmine(t, ctx, s.env, "canary", "promote", "--api", "products")
+	if code != exitInterrupted || !strings.Contains(stdout, `variable lambdaAlias: "prod" -> "staging"`) || !strings.Contains(stderr, "cancelled; coalmine canary recover "+s.env["XDG_STATE_HOME"]) {
+		t.Errorf("exit %d, want 130\n%s%s", code, stdout, stderr)
+	}
+	do(0, `variable lambdaAlias: "staging" -> "prod"`, "recover")
+	s.asBefore(t)
 }
 
 // A misspelt override is found before anything is changed, and by the name that was meant.
