@@ -179,7 +179,7 @@ func (c *connection) do(ctx context.Context, n uint64, sent time.Duration) *repl
 		c.reply.answered = c.now()
 		return &c.reply
 	}
-	c.timeouts.begin(&c.timer, sent+c.timeout)
+	c.timeouts.begin(&c.timer, sent, c.timeout, c.conn != nil && idle <= hot)
 	c.attempt(ctx, sent, idle)
 	if c.reply.class == Transport && !c.reply.fresh && c.parser.got == 0 && idle >= idleForRetry && c.request.idempotent {
 		c.close()
@@ -211,9 +211,9 @@ func (c *connection) attempt(ctx context.Context, sent, idle time.Duration) {
 	}
 }
 
-// hot is how soon after an answer a connection need not be asked whether it was closed meanwhile before the answer to
-// the next request is waited for. Nearly always it would tell by itself; a target that closed its own direction alone,
-// within this time, and took the request all the same ends in a timeout.
+// hot is how soon after an answer a connection is not asked whether it was closed meanwhile before the answer to the next
+// request is waited for. Nearly always it tells by itself; of a target that closed its own direction alone within this
+// time, and took the request all the same, Go's poller may have told already. So it is asked if no answer comes soon.
 const hot = time.Millisecond
 
 // exchange says whether the connection can carry another request.
@@ -259,6 +259,7 @@ func (c *connection) open(ctx context.Context, deadline time.Duration) error {
 	}
 	c.conn, c.wire, c.fresh = conn, wire, true
 	c.parser.from = conn
+	wire.asked = c.timer.asked
 	c.timer.watch(raw)
 	c.unwatch = context.AfterFunc(ctx, func() { raw.Close() })
 	if c.client.opened != nil {

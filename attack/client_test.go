@@ -3,6 +3,7 @@ package attack
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -45,7 +46,6 @@ func TestMisbehavingTargets(t *testing.T) {
 			conn.Close()
 		}, Transport, false, NoTransport, true},
 		{"never answers", func(net.Conn, int) {}, Timeout, false, NoTimeout, true},
-		{"stops in the body", says(ok+"Content-Length: 20\n\nhalf", false), Timeout, true, "", true},
 		{"closes in the body", says(ok+"Content-Length: 20\n\nhalf", true), Truncated, true, "", true},
 		{"closes in the body, anonymous", says("HTTP/1.1 200 OK\nContent-Length: 20\n\nhalf", true), Truncated, false, NoTransport, true},
 		{"closes in a chunk", says(ok+"Transfer-Encoding: chunked\n\n14\r\nhalf", true), Truncated, true, "", true},
@@ -79,8 +79,8 @@ func TestMisbehavingTargets(t *testing.T) {
 		s := rawServer(t, c.answer)
 		const n = 3
 		timeout := 3 * time.Second
-		if c.class == Timeout {
-			timeout = 150 * time.Millisecond
+		if c.class == Timeout { // of a target that says nothing, so that it does not matter how long it is
+			timeout = 50 * time.Millisecond
 		}
 		all.Go(func() {
 			got := attack(t, Plan{Target: target(s.url), MaxHits: n, Connections: 1, Duration: 5 * time.Second, Timeout: timeout, Classify: byHeader(t)})
@@ -255,6 +255,69 @@ func TestStaleConnections(t *testing.T) {
 	busy, _ := closing(0)
 	if got := ask(busy, 0); got[0] != "" || got[1] != Transport {
 		t.Errorf("closed in use: %q", got)
+	}
+}
+
+// A target that has closed its own direction, and still takes requests, will not answer; it is not slow.
+func TestHalfClosed(t *testing.T) {
+	t.Parallel()
+	s := rawServer(t, func(conn net.Conn, nth int) {
+		if nth == 0 {
+			conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+			conn.(*net.TCPConn).CloseWrite()
+		}
+	})
+	client, err := newClient(t.Context(), Plan{Target: target(s.url), Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client.connection()
+	defer c.close()
+	if class := c.do(t.Context(), 0, c.now()).class; class != "" {
+		t.Fatalf("first: %q", class)
+	}
+	time.Sleep(20 * time.Millisecond) // by then Go's poller has told, and nobody has listened; if not the end is told again
+	reply := c.do(t.Context(), 1, c.answered)
+	if reply.class != Transport || reply.err != io.ErrUnexpectedEOF && reply.err != io.EOF {
+		t.Errorf("%q %v: want %q, and that it ended", reply.class, reply.err, Transport)
+	}
+}
+
+// A tap calls a function when so many bytes have come.
+type tap struct {
+	from io.Reader
+	left int
+	then func()
+}
+
+func (h *tap) Read(b []byte) (int, error) {
+	n, err := h.from.Read(b)
+	if h.left -= n; h.left == 0 {
+		h.then()
+	}
+	return n, err
+}
+
+// What had come when the time was up still names a version.
+func TestTimeoutInTheBody(t *testing.T) {
+	t.Parallel()
+	const half = "HTTP/1.1 200 OK\r\nX-Lambda-Version: 2\r\nContent-Length: 20\r\n\r\nhalf"
+	s := rawServer(t, func(conn net.Conn, _ int) { conn.Write([]byte(half)) })
+	client, err := newClient(t.Context(), Plan{Target: target(s.url), Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client.connection()
+	defer c.close()
+	if err := c.open(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	timeUp := func() { c.timer.expire(c.timer.deadline.Load()) }
+	c.parser.from = &tap{c.conn, len(half), timeUp}
+	reply := c.do(t.Context(), 0, c.now())
+	version, cause := c.classify(byHeader(t))
+	if reply.class != Timeout || string(version) != "2" || cause != "" || c.conn != nil {
+		t.Errorf("%q of version %q, cause %q, connection %v: want %q of 2, and closed", reply.class, version, cause, c.conn, Timeout)
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 // timeouts ends hits whose time is up. A deadline set for each hit would cost a microsecond each; here one timer waits
-// for the earliest of all. As hits mostly end long before, it fires about once a timeout, looks at all connections and
-// waits for what is the earliest then. A hit ends as exactly as with a deadline of its own.
+// for the earliest of all, or for the next look. As hits mostly end long before, it fires at most once a lookEvery, looks
+// at all connections and waits for what is the earliest then. A hit ends as exactly as with a deadline of its own.
 type timeouts struct {
 	now   clock
 	armed atomic.Bool // a sweep will come, in time for every hit that has begun
@@ -19,9 +19,13 @@ type timeouts struct {
 	all []*timer
 }
 
+// lookEvery is how long a hit may wait before its connection is asked whether it has ended, where it was not asked before.
+const lookEvery = 100 * time.Millisecond
+
 // A timer is one connection's.
 type timer struct {
 	deadline atomic.Int64 // of the hit under way, on the clock
+	look     atomic.Int64 // when to ask its connection; noHit: it need not be asked
 
 	mu   sync.Mutex
 	conn net.Conn // nil: none
@@ -40,15 +44,21 @@ func (t *timeouts) add(one *timer) {
 	t.all = append(t.all, one)
 }
 
-func (t *timeouts) begin(one *timer, deadline time.Duration) {
-	one.deadline.Store(int64(deadline))
+// begin notes a hit that was sent, and that ends when the timeout has passed since.
+func (t *timeouts) begin(one *timer, sent, timeout time.Duration, unasked bool) {
+	if unasked {
+		one.look.Store(int64(sent + lookEvery))
+	} else if one.look.Load() != noHit {
+		one.look.Store(noHit)
+	}
+	one.deadline.Store(int64(sent + timeout))
 	if !t.armed.Load() && t.armed.CompareAndSwap(false, true) {
-		time.AfterFunc(deadline-t.now(), t.sweep)
+		time.AfterFunc(sent+min(timeout, lookEvery)-t.now(), t.sweep)
 	}
 }
 
-// sweep ends what is overdue, and arms the next sweep if anything is under way. All timeouts are of one length: what
-// begins after a sweep is armed is due after it.
+// sweep ends what is overdue, and arms the next sweep if anything is under way: in time for whatever begins meanwhile,
+// as all timeouts are of one length.
 func (t *timeouts) sweep() {
 	next := t.endOverdue()
 	if next == math.MaxInt64 {
@@ -61,7 +71,7 @@ func (t *timeouts) sweep() {
 	time.AfterFunc(next-t.now(), t.sweep)
 }
 
-// endOverdue returns the earliest deadline of those under way.
+// endOverdue returns when the next sweep is due, which is never if nothing is under way.
 func (t *timeouts) endOverdue() time.Duration {
 	t.mu.Lock()
 	all := t.all
@@ -74,10 +84,34 @@ func (t *timeouts) endOverdue() time.Duration {
 		case deadline <= now:
 			one.expire(deadline)
 		default:
-			next = min(next, deadline)
+			one.ask(now)
+			next = min(next, deadline, now+int64(lookEvery))
 		}
 	}
 	return time.Duration(next)
+}
+
+// ask wakes whoever waits for the connection, once a hit, to see for himself whether it has ended.
+func (t *timer) ask(now int64) {
+	at := t.look.Load()
+	if at == noHit || at > now {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.look.CompareAndSwap(at, noHit) && t.conn != nil {
+		t.conn.SetReadDeadline(longAgo)
+	}
+}
+
+// asked says whether it was only that, and lets him wait again.
+func (t *timer) asked() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil || t.deadline.Load() == expired {
+		return false
+	}
+	return t.conn.SetReadDeadline(time.Time{}) == nil
 }
 
 var longAgo = time.Unix(1, 0)

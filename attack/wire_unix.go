@@ -3,6 +3,7 @@
 package attack
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -21,6 +22,7 @@ type wire struct {
 	held    []byte // pending is a part of
 	eager   bool   // read at once after writing: the end may have come while nobody was looking
 	sendErr error
+	asked   func() bool // after a deadline has passed: read now, and wait again if there is nothing; nil: never
 
 	buf     []byte // of the read under way
 	n       int
@@ -76,6 +78,7 @@ func (w *wire) Read(b []byte) (int, error) {
 	for w.buf = b; ; {
 		err := w.raw.Read(w.step)
 		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && w.asked != nil && w.asked():
 		case err != nil:
 			return 0, err
 		case w.partial: // more than the socket takes at once
