@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -99,15 +101,7 @@ func declared(t *testing.T, dir, name string) bool {
 // runner runs scripts one after the other in one directory, in which coalmine is this program and run.ndjson a run.
 func runner(t *testing.T) func(script string) (string, error) {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin, dir := t.TempDir(), t.TempDir()
-	wrapper := fmt.Sprintf("#!/bin/sh\nCOALMINE_TEST_MAIN=1 exec '%s' \"$@\"\n", self)
-	if err := os.WriteFile(filepath.Join(bin, "coalmine"), []byte(wrapper), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir, run := newcomer(t)
 	file, _, _ := recorded(t)
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -116,16 +110,104 @@ func runner(t *testing.T) func(script string) (string, error) {
 	if err := os.WriteFile(filepath.Join(dir, "run.ndjson"), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return func(script string) (string, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	return func(script string) (string, error) { return run("set -e\n"+script, 20*time.Second) }
+}
+
+// newcomer is who has nothing but coalmine and an empty directory.
+func newcomer(t *testing.T) (dir string, run func(script string, limit time.Duration) (string, error)) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, dir, state := t.TempDir(), t.TempDir(), t.TempDir()
+	wrapper := fmt.Sprintf("#!/bin/sh\nCOALMINE_TEST_MAIN=1 exec '%s' \"$@\"\n", self)
+	if err := os.WriteFile(filepath.Join(bin, "coalmine"), []byte(wrapper), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir, func(script string, limit time.Duration) (string, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
-		c := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
+		c := exec.CommandContext(ctx, "bash", "-uo", "pipefail", "-c", script)
 		c.Dir = dir
-		c.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + dir, "XDG_STATE_HOME=" + dir}
+		c.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + state, "XDG_STATE_HOME=" + state}
 		c.WaitDelay = time.Second
 		out, err := c.CombinedOutput()
 		return string(out), err
 	}
+}
+
+// The walk through the README is taken as a newcomer would, in an empty directory, block by block in one shell, and
+// prints what the README shows: each line of it that has no number, and the last lines with any numbers.
+func TestWalkInREADME(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends load for some seconds")
+	}
+	address := freeAddress(t)
+	script, shown := "", []string{}
+	follows := false // a block of output follows the commands that print it
+	for _, b := range blocks(t, "../../README.md") {
+		if b.comment == "<!-- run by TestWalkInREADME in cmd/coalmine -->" {
+			script += b.text
+			if strings.Contains(b.text, " emulator ") {
+				script += "echo $! > emulator.pid; until grep -q '^listening on' emulator.log; do kill -0 $! || exit 1; sleep 0.05; done\n"
+			}
+			follows = true
+			continue
+		}
+		if follows && b.language == "" {
+			shown = append(shown, strings.Split(strings.TrimSpace(b.text), "\n")...)
+		}
+		follows = false
+	}
+	if script == "" || len(shown) < 10 {
+		t.Fatalf("%d lines of output after\n%s", len(shown), script)
+	}
+	dir, run := newcomer(t)
+	out, err := run(strings.ReplaceAll(script, "127.0.0.1:4566", address), 3*time.Minute)
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+		endEmulator(t, filepath.Join(dir, "emulator.pid"))
+	}
+	printed := strings.Join(strings.Fields(out), " ")
+	for _, line := range shown {
+		line = strings.Join(strings.Fields(strings.ReplaceAll(line, "127.0.0.1:4566", address)), " ")
+		switch {
+		case line == "...", strings.ContainsAny(line, "0123456789") && !strings.HasPrefix(line, "coalmine: ") && !strings.HasPrefix(line, "exit code "):
+		case !regexp.MustCompile(anyNumbers(line)).MatchString(printed):
+			t.Errorf("the README shows\n%s\nthe commands print\n%s", line, out)
+		}
+	}
+}
+
+// anyNumbers matches a line of a report with whatever numbers, but for those of versions and exit codes.
+func anyNumbers(line string) string {
+	if verdict, _, ok := strings.Cut(line, " over v1"); ok && strings.HasPrefix(line, "coalmine: ") {
+		_, action, _ := strings.Cut(line, "), ")
+		return regexp.QuoteMeta(verdict+" over v1") + ".*" + regexp.QuoteMeta(action)
+	}
+	return regexp.QuoteMeta(line)
+}
+
+// endEmulator ends the one that a walk which broke off has left.
+func endEmulator(t *testing.T, path string) {
+	t.Helper()
+	data, _ := os.ReadFile(path)
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil {
+		if emulator, err := os.FindProcess(pid); err == nil {
+			_ = emulator.Kill() // it may have ended
+		}
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // parsed holds the calls of coalmine in a script to commands and flags that exist, with values that they take.
