@@ -115,7 +115,8 @@ type Evidence struct {
 	Fail float64 `json:"log_fail"`
 }
 
-// End is why a run ended: verdict, budget, interrupted, breaker or error. A run file without it crashed.
+// End is why a run ended: verdict, budget, interrupted, breaker or error. A run file without it crashed; one that is
+// broken is unreadable.
 type End struct {
 	Reason string `json:"reason"`
 	Error  string `json:"error,omitempty"`
@@ -159,6 +160,12 @@ func (w *Writer) Err() error { return w.err }
 
 // ErrTruncated says that the last line of a run file is not whole; what came before it was read.
 var ErrTruncated = errors.New("the last line is cut off")
+
+// Unreadable is why a run file could not be read to its end.
+type Unreadable struct{ Err error }
+
+func (u Unreadable) Error() string { return u.Err.Error() }
+func (u Unreadable) Unwrap() error { return u.Err }
 
 var errNoHeader = errors.New("run file: line 1: want a header, is this a run file of coalmine?")
 
@@ -220,7 +227,7 @@ func decode(r io.Reader, hand func(decoded) bool) {
 			}
 		} else if number == 1 {
 			if err = errNoHeader; !whole {
-				err = errors.New("run file: empty")
+				err = errors.New("run file: empty: no header")
 			}
 			hand(decoded{err: err})
 			return
@@ -232,14 +239,56 @@ func decode(r io.Reader, hand func(decoded) bool) {
 }
 
 func decodeLine(number int, line []byte, whole bool) (d decoded) {
+	if number == 1 {
+		if d.err = checkFormat(line); d.err != nil {
+			return d
+		}
+	}
 	if err := json.Unmarshal(line, &d.record); err != nil {
-		if d.err = fmt.Errorf("run file: line %d: %w", number, err); !whole {
+		var syntax *json.SyntaxError
+		switch {
+		case !whole && number == 1:
+			d.err = fmt.Errorf("run file: no header: %w", ErrTruncated)
+		case !whole:
 			d.err = ErrTruncated
+		case errors.As(err, &syntax):
+			d.err = fmt.Errorf("run file: line %d: %q: %w", number, word(line, syntax.Offset), err)
+		default:
+			d.err = fmt.Errorf("run file: line %d: %w", number, err)
 		}
 		return d
 	}
 	d.line, d.err = line, checkRecord(number, d.record)
 	return d
+}
+
+// word is what stands in a line where its first so many bytes end.
+func word(line []byte, end int64) []byte {
+	const between = ",:[]{} "
+	at := min(max(int(end)-1, 0), len(line))
+	from, to := bytes.LastIndexAny(line[:at], between)+1, len(line)
+	if i := bytes.IndexAny(line[at:], between); i >= 0 {
+		to = max(at+i, at+1)
+	}
+	return line[from:min(to, from+20)]
+}
+
+// checkFormat refuses a header of another format, whatever else is in it: a newer one may mean other things by the same
+// words.
+func checkFormat(line []byte) error {
+	var first struct {
+		Header *struct{ Format, Tool string }
+	}
+	json.Unmarshal(line, &first) // what is wrong with it is found when all of it is read
+	h := first.Header
+	if h == nil || h.Format == Format {
+		return nil
+	}
+	var version int
+	if _, err := fmt.Sscanf(h.Format, "coalmine.run/%d", &version); err == nil && version > 1 {
+		return fmt.Errorf("run file: line 1: format coalmine.run/%d: made by a newer coalmine (%q); this one reads %s", version, h.Tool, Format)
+	}
+	return fmt.Errorf("run file: line 1: format %q; this coalmine reads %s", h.Format, Format)
 }
 
 func checkRecord(number int, r Record) error {
@@ -248,9 +297,6 @@ func checkRecord(number int, r Record) error {
 			return errNoHeader
 		}
 		return fmt.Errorf("run file: line %d: a second header", number)
-	}
-	if r.Header != nil && r.Header.Format != Format {
-		return fmt.Errorf("run file: line 1: format %q, this tool reads %q", r.Header.Format, Format)
 	}
 	if r.Window != nil {
 		if why := contradiction(r.Window); why != "" {

@@ -99,13 +99,16 @@ func TestReadRefuses(t *testing.T) {
 		return head + `{"window":{"phase":"during","index":3,"start_ns":300000000,"length_ns":100000000,` + fields + "}}\n"
 	}
 	for _, tc := range []struct{ name, file, want string }{
-		{"empty", "", "run file: empty"},
+		{"empty", "", "run file: empty: no header"},
 		{"blank", "\n\n", "want a header"},
 		{"no header", `{"end":{"reason":"x"}}` + "\n", "line 1: want a header"},
 		{"not JSON", "hello\n", "line 1:"},
-		{"cut off header", head[:40], "cut off"},
+		{"cut off header", head[:40], "run file: no header: the last line is cut off"},
 		{"second header", head + head, "line 2: a second header"},
-		{"other version", strings.Replace(head, "run/1", "run/2", 1), `format "coalmine.run/2", this tool reads "coalmine.run/1"`},
+		{"other version", strings.Replace(head, "run/1", "run/2", 1), `line 1: format coalmine.run/2: made by a newer coalmine ("t"); this one reads coalmine.run/1`},
+		{"other version, other fields", `{"header":{"format":"coalmine.run/9","tool":"coalmine/9\u001b[2J","started":{}}}`, `line 1: format coalmine.run/9: made by a newer coalmine ("coalmine/9\x1b[2J"); this one`},
+		{"another tool's", strings.Replace(head, "coalmine.run/1", "canary/1", 1), `line 1: format "canary/1"; this coalmine reads coalmine.run/1`},
+		{"NaN", window(`"wake":NaN`), `line 2: "NaN": invalid character 'N' looking for beginning of value: what follows is not read`},
 		{"broken in the middle", head + "{\n" + `{"end":{}}` + "\n", "line 2:"},
 		{"null tally", window(`"arms":{"1":null}`), "line 2: window 3 contradicts itself"},
 		{"null late tally", window(`"late":[{"index":1,"unattributed":{"5xx":null}}]`), "line 2: window 3"},

@@ -11,7 +11,8 @@ import (
 )
 
 // Replay judges a run file again, record by record in file order, and gives what the live run gave. A cut-off last line
-// is noted. recorded is the verdict that the file itself holds, nil if it was never reached.
+// is noted. recorded is the verdict that the file itself holds, nil if it was never reached. Of a broken file, which is an
+// Unreadable error, the analysis has what could be read, is void, and says why.
 func Replay(r io.Reader) (a Analysis, recorded *Conclusion, err error) { return Rejudge(r, nil) }
 
 // Rejudge is Replay by the rules of another policy, look by look: the verdict that policy would have given, had it been
@@ -25,7 +26,10 @@ func Rejudge(r io.Reader, policy func(Header) (Policy, error)) (a Analysis, reco
 func (j *Join) Rejudge(r io.Reader, policy func(Header) (Policy, error)) (a Analysis, recorded *Conclusion, err error) {
 	again := rejudging{join: j, policy: policy, out: copier{to: j.Out}, end: End{Reason: "crashed"}}
 	if recorded, err = again.run(r); err != nil {
-		return Analysis{}, nil, err
+		if again.refused || !errors.As(err, new(Unreadable)) {
+			return Analysis{}, nil, err
+		}
+		return again.unread(err.Error()), nil, err
 	}
 	a = again.judge.Analysis()
 	switch {
@@ -50,6 +54,7 @@ type rejudging struct {
 	end      End
 	until    time.Duration // of the windows so far
 	noted    bool
+	refused  bool // by the other policy, and not by what is in the file
 }
 
 func (g *rejudging) run(r io.Reader) (recorded *Conclusion, err error) {
@@ -59,11 +64,25 @@ func (g *rejudging) run(r io.Reader) (recorded *Conclusion, err error) {
 		err = nil
 	}
 	if err != nil {
-		return nil, err
+		if g.judge != nil {
+			err = fmt.Errorf("%w: what follows is not read", err)
+		}
+		return nil, Unreadable{err}
 	}
 	g.note()
 	g.judge.Finish(g.end)
 	return g.recorded, g.out.err
+}
+
+// unread is the analysis of what could be read: whatever it shows, it is no evidence for a verdict.
+func (g *rejudging) unread(why string) Analysis {
+	a := Analysis{Checks: []Check{}, Phases: []Phase{}, Events: []Event{}, Action: "none"}
+	if g.judge != nil {
+		a = g.judge.Analysis()
+	}
+	a.End = End{Reason: "unreadable", Error: why}
+	a.Conclusion = Conclusion{At: a.Conclusion.At, Requests: a.Conclusion.Requests, Void: []string{why}, Sentence: "INCONCLUSIVE: " + why + "."}
+	return a
 }
 
 // line judges a record, and copies it: to the byte where neither policy nor log changed it. Looks at evidence that did
@@ -74,14 +93,17 @@ func (g *rejudging) line(line []byte, record Record) (err error) {
 	case record.Header != nil:
 		h := *record.Header
 		if g.policy != nil {
-			if h, err = under(h, g.policy); err != nil {
-				return err
-			}
+			h, err = under(h, g.policy)
 		}
-		record.Header = &h
-		if g.judge, err = NewJudge(h); err == nil {
-			g.judge.KeepTimeline()
+		var judge *Judge
+		if err == nil {
+			judge, err = NewJudge(h)
 		}
+		if g.refused = err != nil && g.policy != nil; err != nil {
+			return err
+		}
+		record.Header, g.judge = &h, judge
+		g.judge.KeepTimeline()
 	case record.Event != nil:
 		g.judge.Note(*record.Event)
 		same = true

@@ -150,6 +150,9 @@ func htmlParts(p sheet) (template.HTML, template.JS, error) {
 }
 
 func htmlTitle(a analyze.Analysis) string {
+	if blank(a) {
+		return a.Conclusion.Verdict.String()
+	}
 	if a.Header.Policy == nil {
 		return "coalmine " + label(a.Header.Command)
 	}
@@ -162,6 +165,7 @@ func htmlTitle(a analyze.Analysis) string {
 // sheet is everything on the page, as texts.
 type sheet struct {
 	analyze.Analysis
+	Blank    bool   // there is a reason to show, and nothing else
 	Tone     string // promote, reject or inconclusive
 	Word     string
 	About    string
@@ -198,6 +202,11 @@ type gauge struct {
 }
 
 func newSheet(a analyze.Analysis) sheet {
+	if blank(a) {
+		s := sheet{Analysis: a, Blank: true, Moments: []moment{}, Regions: []region{}}
+		s.headline(a)
+		return s
+	}
 	a.Checks = finite(a.Checks)
 	d := draw(a)
 	s := sheet{Analysis: a, Charts: d.charts(), Evidence: d.evidence(), Moments: d.marks(), Regions: d.regions()}
@@ -231,7 +240,10 @@ func (s *sheet) headline(a analyze.Analysis) {
 	if t.Alone() {
 		s.About = "version " + label(t.Canary) + " alone"
 	}
-	if a.Header.Policy == nil {
+	switch {
+	case blank(a):
+		s.About = "the run file cannot be read"
+	case a.Header.Policy == nil:
 		s.Word, s.About, s.Why, s.Tone = "TRAFFIC", "nobody judged it", capitalised(answers(a))+".", ""
 	}
 	if s.Tone == "" {
@@ -244,6 +256,8 @@ func (s *sheet) headline(a analyze.Analysis) {
 		s.Ended = "The run file has no end: the run crashed, or still goes on."
 	case "error":
 		s.Ended = "The run broke off: " + visible(a.End.Error)
+	case "unreadable":
+		s.Ended = visible(ending(a))
 	}
 }
 

@@ -108,6 +108,8 @@ func testcases(a analyze.Analysis) (all []testcase) {
 	c := a.Conclusion
 	broke := a.End.Reason == "error" || a.End.Reason == "crashed"
 	switch {
+	case a.End.Reason == "unreadable":
+		verdict.Error = because(a.End.Reason, c.Sentence)
 	case broke:
 		verdict.Error = because("broken", ending(a))
 	case a.Header.Policy == nil:

@@ -15,7 +15,7 @@ func Markdown(w io.Writer, a analyze.Analysis) error {
 	m := &markdown{page{w: w}}
 	m.line("## " + escaped(headline(a)))
 	m.line("")
-	if a.Header.Policy != nil {
+	if a.Header.Policy != nil || blank(a) {
 		m.paragraph(a.Conclusion.Sentence)
 	}
 	if t := a.Header.Target; t.URL != "" {
@@ -37,6 +37,8 @@ func Markdown(w io.Writer, a analyze.Analysis) error {
 func headline(a analyze.Analysis) string {
 	c, t := a.Conclusion, a.Header.Target
 	switch {
+	case blank(a):
+		return "Coalmine: " + c.Verdict.String()
 	case a.Header.Policy == nil:
 		return "Coalmine: " + answers(a)
 	case t.Alone():

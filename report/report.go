@@ -89,11 +89,14 @@ func unprintable(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 
 // JSON writes the analysis as it is; of a run without a verdict, its traffic.
 func JSON(w io.Writer, a analyze.Analysis) error {
-	if a.Header.Policy == nil {
+	if a.Header.Policy == nil && !blank(a) {
 		return indented(w, traffic(a))
 	}
 	return indented(w, a)
 }
+
+// blank reports that not even a header could be read: there is a reason to show, and nothing else.
+func blank(a analyze.Analysis) bool { return a.End.Reason == "unreadable" && a.Header.Format == "" }
 
 // measured is traffic that nobody judged.
 type measured struct {
@@ -113,6 +116,9 @@ func traffic(a analyze.Analysis) measured {
 // Line is the one greppable sentence that a run ends with.
 func Line(a analyze.Analysis) string {
 	c, t := a.Conclusion, a.Header.Target
+	if blank(a) {
+		return visible("coalmine: " + strings.TrimSuffix(c.Sentence, "."))
+	}
 	if a.Header.Policy == nil {
 		return visible(fmt.Sprintf("coalmine: %s, %s%s", answers(a), elapsed(a), ended(a)))
 	}
@@ -189,6 +195,10 @@ func ended(a analyze.Analysis) string {
 		return ", the run file has no end"
 	case "error":
 		return ", error: " + a.End.Error
+	case "unreadable":
+		if a.Header.Policy == nil { // else it is what made the verdict
+			return ", " + a.End.Error
+		}
 	}
 	return ""
 }

@@ -38,6 +38,16 @@ type told struct {
 
 func (r told) analysis(t testing.TB) analyze.Analysis {
 	t.Helper()
+	a, _, err := analyze.Replay(bytes.NewReader(r.run(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// run is the run file.
+func (r told) run(t testing.TB) []byte {
+	t.Helper()
 	if r.names[0] == "" {
 		r.names = [2]string{"1", "2"}
 	}
@@ -123,11 +133,7 @@ func (r told) analysis(t testing.TB) analyze.Analysis {
 	if !r.file {
 		out.Write(analyze.Record{End: &r.end})
 	}
-	a, _, err := analyze.Replay(&file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
+	return file.Bytes()
 }
 
 const minute = time.Minute

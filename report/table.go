@@ -19,6 +19,10 @@ const width = 80
 // Table writes what fits a terminal of 80 columns: the verdict, who answered, the checks, and a sentence for each.
 func Table(w io.Writer, a analyze.Analysis) error {
 	p := &page{w: w}
+	if blank(a) {
+		p.wrap("", a.Conclusion.Sentence)
+		return p.err
+	}
 	if a.Header.Policy == nil {
 		for _, phase := range a.Phases {
 			p.arms(phase)
@@ -430,6 +434,10 @@ func ending(a analyze.Analysis) string {
 		return "The run file has no end: the run crashed, or still goes on."
 	case "error":
 		return "error: " + a.End.Error
+	case "unreadable":
+		if a.Header.Policy == nil && !blank(a) { // else the verdict says it
+			return "Not all could be read: " + a.End.Error + "."
+		}
 	}
 	return ""
 }

@@ -151,7 +151,6 @@ func TestBadInput(t *testing.T) {
 		{gate("--classify", "learn"), 2, "--classify: learn wants to be alone"},
 		{[]string{"report"}, 2, "want one run file, or two to compare, got 0"},
 		{[]string{"report", filepath.Join(dir, "none")}, 2, "no such file"},
-		{[]string{"report", broken}, 2, "run file: line 1"},
 		{[]string{"stack", "up"}, 2, "which control plane? want AWS_ENDPOINT_URL"},
 		{[]string{"canary", "show"}, 2, "missing target: want --api"},
 		{[]string{"emulator", "--listen", "0.0.0.0:0"}, 2, "loopback"},

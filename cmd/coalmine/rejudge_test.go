@@ -11,6 +11,7 @@ import (
 
 	"coalmine/analyze"
 	"coalmine/analyze/simulated"
+	"coalmine/report"
 )
 
 // recorded is the run file of a healthy canary, judged live.
@@ -95,5 +96,36 @@ func TestRejudge(t *testing.T) {
 				t.Errorf("judged again:\n%s\nlive:\n%s", packed.Bytes(), want)
 			}
 		})
+	}
+}
+
+// A broken run file is wrong input, said in one last line; every format says so, too.
+func TestReportOfBrokenFile(t *testing.T) {
+	file, _, _ := recorded(t)
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for says, text := range map[string]string{
+		"run file: empty: no header":                                                  "",
+		"run file: line 1: format coalmine.run/9: made by a newer coalmine":           strings.Replace(string(whole), analyze.Format, "coalmine.run/9", 1),
+		"\"NaN\": invalid character 'N' looking for beginning of value: what follows": strings.Replace(string(whole), `"due":`, `"due":NaN,"x":`, 1),
+	} {
+		broken := put(t, filepath.Join(dir, "broken.ndjson"), text, 0o600)
+		for _, format := range report.Formats() {
+			code, stdout, stderr := coalmine(t, t.Context(), nil, "report", broken, "--format", format)
+			if code != exitUsage || len(stdout) < 40 || !strings.HasPrefix(stderr, "coalmine: "+broken+": ") || !strings.Contains(stderr, says) || strings.Count(stderr, "\n") != 1 {
+				t.Errorf("%s: exit %d, %q\n%.500s", format, code, stderr, stdout)
+			}
+		}
+		code, _, stderr := coalmine(t, t.Context(), nil, "report", broken, "--format", "junit", "--out-dir", dir)
+		if junit, err := os.ReadFile(filepath.Join(dir, "junit.xml")); code != exitUsage || err != nil || !strings.Contains(string(junit), `errors="1"`) {
+			t.Errorf("exit %d, %v, %s\n%.500s", code, err, stderr, junit)
+		}
+	}
+	// A policy that cannot judge it is the caller's mistake, and no report.
+	if code, stdout, stderr := coalmine(t, t.Context(), nil, "report", file, "--policy", filepath.Join(dir, "none")); code != exitUsage || stdout != "" {
+		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -84,13 +85,13 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 				analysis, _, err = analyze.Rejudge(file, another)
 				err = usage(err)
 			}
+			if log.group == "" && errors.As(err, new(analyze.Unreadable)) { // every format says what is missing, and shows the rest
+				err = usage(errors.Join(err, shown.show(w, analysis)))
+			}
 			if err != nil {
 				return exit{code(c.Context(), err), fmt.Errorf("%s: %w", args[0], err)}
 			}
-			if err := shown.open(); err != nil {
-				return err
-			}
-			if err := shown.write(w, analysis); err != nil {
+			if err := shown.show(w, analysis); err != nil {
 				return err
 			}
 			if analysis.Header.Policy != nil {

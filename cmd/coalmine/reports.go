@@ -75,6 +75,14 @@ func (r *reports) open() error {
 	return nil
 }
 
+// show is open and write, of what is known already.
+func (r *reports) show(w world, a analyze.Analysis) error {
+	if err := r.open(); err != nil {
+		return err
+	}
+	return r.write(w, a)
+}
+
 // write draws each report.
 func (r *reports) write(w world, a analyze.Analysis) error {
 	if err := r.each(w, func(to io.Writer, format string) error { return draw(to, format, a) }); err != nil {
