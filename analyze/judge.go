@@ -477,8 +477,9 @@ func (j *Judge) Analysis() Analysis {
 
 func (j *Judge) phaseReport(p *phase) Phase {
 	shown := p.shown()
+	// A window counts what was sent until it was sealed; what has been answered later was sent, too.
 	out := Phase{Name: p.name, Stage: p.stage, Expect: p.expect, Start: p.begin, Length: p.totals.to - p.totals.from,
-		Due: p.due, Sent: p.sent, Hits: p.hits, Pending: p.totals.pending, Arms: j.arms(p, shown), Targets: j.targets(p, shown),
+		Due: p.due, Sent: max(p.sent, p.hits), Hits: p.hits, Pending: p.totals.pending, Arms: j.arms(p, shown), Targets: j.targets(p, shown),
 		Lateness: lateness(shown)}
 	switch {
 	case p.clean != nil:

@@ -18,8 +18,11 @@ func TestGeneratorLimited(t *testing.T) {
 		w.Blocked.AddBin(attack.BinOf(blocked), 50)
 		return w
 	}
+	unsent := window(95*time.Millisecond, 0, 0)
+	unsent.Due, unsent.Returned = 1000, 71
 	for want, w := range map[string]*attack.Window{
 		"generator-limited: this machine's processors were busy in 10 of 10 windows, and no more than 700 requests/s came back": window(95*time.Millisecond, 0, time.Second),
+		"generator-limited: this machine's processors were busy in 10 of 10 windows, and no more than 710 requests/s came back": unsent,
 		"":  window(40*time.Millisecond, 0, time.Second),
 		" ": window(95*time.Millisecond, 0, time.Millisecond),
 	} {

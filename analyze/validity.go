@@ -107,9 +107,11 @@ func (t *totals) generator(v ValidityPolicy) (found []doubt) {
 }
 
 // generatorLimited says that the load was more than this machine could send, "" if it was not: processors without time
-// left, and hits that waited, whether for these or, as it then looks, for connections whose answers nobody had read.
+// left, and hits that waited, whether for these or, as it then looks, for connections whose answers nobody had read; those
+// that never went out waited longest.
 func (t *totals) generatorLimited(v ValidityPolicy) string {
 	late := surelyAbove(t.wake, time.Duration(v.WakeLate)) + surelyAbove(t.blocked, time.Duration(v.WakeLate))
+	late += t.due - min(t.due, t.wake.Total()+t.blocked.Total())
 	if t.limited < 2 || 2*t.limited < t.windows || Percentage(float64(late)/float64(max(t.due, 1))) <= v.WakeShare {
 		return ""
 	}

@@ -102,11 +102,12 @@ func blank(a analyze.Analysis) bool { return a.End.Reason == "unreadable" && a.H
 type measured struct {
 	Header analyze.Header `json:"run"`
 	analyze.Phase
-	End analyze.End `json:"end"`
+	Notes []string    `json:"notes,omitempty"`
+	End   analyze.End `json:"end"`
 }
 
 func traffic(a analyze.Analysis) measured {
-	m := measured{Header: a.Header, End: a.End}
+	m := measured{Header: a.Header, Notes: a.Notes, End: a.End}
 	if len(a.Phases) > 0 {
 		m.Phase = a.Phases[0]
 	}

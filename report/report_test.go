@@ -139,14 +139,18 @@ func (r told) run(t testing.TB) []byte {
 const minute = time.Minute
 
 var cases = map[string]told{
-	"promote":        {seed: 1, most: minute, after: true, end: analyze.End{Reason: "verdict"}},
-	"reject":         {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Canary.Errors = 0.05 }, end: analyze.End{Reason: "verdict"}},
-	"reject-slow":    {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Canary.Median *= 2 }, end: analyze.End{Reason: "verdict"}},
-	"inconclusive":   {seed: 1, most: 5 * time.Second, canary: func(c *simulated.Canary) { c.Canary.Median = c.Canary.Median * 11 / 10 }, end: analyze.End{Reason: "budget"}},
-	"void":           {seed: 1, most: minute, window: func(w *attack.Window) { w.Turns.Same = 50 }, end: analyze.End{Reason: "verdict"}},
-	"interrupted":    {seed: 1, most: 4 * time.Second, end: analyze.End{Reason: "interrupted"}},
-	"crashed":        {seed: 1, most: 4 * time.Second, file: true},
-	"error":          {seed: 1, most: 4 * time.Second, end: analyze.End{Reason: "error", Error: "shift stage prod to 10%: access denied"}},
+	"promote":      {seed: 1, most: minute, after: true, end: analyze.End{Reason: "verdict"}},
+	"reject":       {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Canary.Errors = 0.05 }, end: analyze.End{Reason: "verdict"}},
+	"reject-slow":  {seed: 1, most: minute, canary: func(c *simulated.Canary) { c.Canary.Median *= 2 }, end: analyze.End{Reason: "verdict"}},
+	"inconclusive": {seed: 1, most: 5 * time.Second, canary: func(c *simulated.Canary) { c.Canary.Median = c.Canary.Median * 11 / 10 }, end: analyze.End{Reason: "budget"}},
+	"void":         {seed: 1, most: minute, window: func(w *attack.Window) { w.Turns.Same = 50 }, end: analyze.End{Reason: "verdict"}},
+	"interrupted":  {seed: 1, most: 4 * time.Second, end: analyze.End{Reason: "interrupted"}},
+	"crashed":      {seed: 1, most: 4 * time.Second, file: true},
+	"error":        {seed: 1, most: 4 * time.Second, end: analyze.End{Reason: "error", Error: "shift stage prod to 10%: access denied"}},
+	"attack-limited": {seed: 1, most: time.Second, attack: true, window: func(w *attack.Window) {
+		w.Busy, w.Returned = attack.WindowLength, 20
+		w.Blocked.AddBin(attack.BinOf(time.Second), 5)
+	}, end: analyze.End{Reason: "budget"}},
 	"attack":         {seed: 1, most: 2 * time.Second, attack: true, canary: func(c *simulated.Canary) { c.Canary.Errors, c.Canary.Anonymous = 0.05, 0.02 }, end: analyze.End{Reason: "budget"}},
 	"targets":        {seed: 1, most: minute, targets: true, canary: func(c *simulated.Canary) { c.Canary.Errors = 0.05 }, end: analyze.End{Reason: "verdict"}},
 	"attack-targets": {seed: 1, most: 2 * time.Second, targets: true, attack: true, end: analyze.End{Reason: "budget"}},
@@ -160,7 +164,7 @@ var cases = map[string]told{
 
 func TestReports(t *testing.T) {
 	var lines strings.Builder
-	for _, name := range []string{"promote", "reject", "reject-slow", "inconclusive", "void", "interrupted", "crashed", "error", "attack", "empty", "empty-attack", "never-settled", "hostile", "targets", "attack-targets"} {
+	for _, name := range []string{"promote", "reject", "reject-slow", "inconclusive", "void", "interrupted", "crashed", "error", "attack", "empty", "empty-attack", "never-settled", "hostile", "targets", "attack-targets", "attack-limited"} {
 		a := cases[name].analysis(t)
 		for _, format := range report.Formats() {
 			if format == "html" {

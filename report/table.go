@@ -29,6 +29,7 @@ func Table(w io.Writer, a analyze.Analysis) error {
 			p.targets(phase)
 			p.wrap("", sending(phase))
 		}
+		p.notes(a)
 		p.wrap("", ending(a))
 		return p.err
 	}
@@ -55,11 +56,15 @@ func Table(w io.Writer, a analyze.Analysis) error {
 	if covers := a.Header.Target.Covers; covers != "" {
 		p.wrap("", "Covers "+covers+".")
 	}
+	p.notes(a)
+	p.wrap("", ending(a))
+	return p.err
+}
+
+func (p *page) notes(a analyze.Analysis) {
 	for _, note := range a.Notes {
 		p.wrap("note: ", note)
 	}
-	p.wrap("", ending(a))
-	return p.err
 }
 
 var mark = map[analyze.Outcome]string{analyze.Pass: "+", analyze.Fail: "-", analyze.Undecided: "?"}
