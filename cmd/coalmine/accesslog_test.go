@@ -122,7 +122,7 @@ func TestAccessLog(t *testing.T) {
 	if _, fromFile, _ := look(joined); fromFile != stdout {
 		t.Errorf("of the attributed run:\n%s, joined:\n%s", fromFile, stdout)
 	}
-	policy := written(t, "policy.yaml", "errors: {max: 99%, margin: 99}\nbreaker: {errors: 100%}\n")
+	policy := written(t, "policy.yaml", "errors: {max: 99%, margin: 60}\nbreaker: {errors: 100%}\n")
 	if code, _, stderr := look(file, "--access-log", products.LogGroup, "--policy", policy); code != exitInconclusive {
 		t.Errorf("by a policy that allows everything: exit %d, want 11\n%s", code, stderr)
 	}
