@@ -46,6 +46,7 @@ func decoded(t *testing.T, log []byte) (results []vegeta.Result) {
 
 // What vegeta reads back is what was sent and answered.
 func TestHitLogIsReadByVegeta(t *testing.T) {
+	t.Parallel()
 	s := versions(t)
 	for _, format := range []string{"gob", "json", "csv"} {
 		var file bytes.Buffer
@@ -87,6 +88,7 @@ func TestHitLogIsReadByVegeta(t *testing.T) {
 
 // The real tool reads it, too, where there is one: go install github.com/tsenart/vegeta/v12@v12.13.0.
 func TestHitLogIsReadByTheRealVegeta(t *testing.T) {
+	t.Parallel()
 	tool, err := exec.LookPath("vegeta")
 	if err != nil {
 		t.Skip("no vegeta on the PATH")

@@ -283,6 +283,7 @@ func TestLearnedForeignVersion(t *testing.T) {
 
 // A target that echoes what it was asked does not make us show our own credentials.
 func TestRedactedHidesOurOwn(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Echo", r.Header.Get("Authorization"))
 		fmt.Fprintf(w, "you said %s and %s, %s", r.Header.Get("Authorization"), r.Header.Get("X-Api"), r.URL.RawQuery)

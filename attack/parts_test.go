@@ -29,6 +29,7 @@ func addsUp(t *testing.T, due uint64, whole Answers, parts map[string]*Part) {
 // Each target has its exact share of the hits, a tally of its own by name, and the parts are the whole: late answers and
 // such as name nobody included, in an open loop and a closed one, as long as it goes and when it is broken off.
 func TestRunOnSeveralTargets(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	asked := map[string]uint64{}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -2,12 +2,15 @@ package attack
 
 import (
 	"bufio"
+	"flag"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +19,15 @@ import (
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
+
+// Tests wait for their loads rather than work, so more of them go at once than there are processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(16, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // versions answers v1 and v2 in turn, with the version in a header.
 func versions(t testing.TB) *httptest.Server {
