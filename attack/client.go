@@ -181,7 +181,7 @@ func (c *connection) do(ctx context.Context, n uint64, sent time.Duration) *repl
 	}
 	c.timeouts.begin(&c.timer, sent, c.timeout, c.conn != nil && idle <= hot)
 	c.attempt(ctx, sent, idle)
-	if c.reply.class == Transport && !c.reply.fresh && c.parser.got == 0 && idle >= idleForRetry && c.request.idempotent {
+	if c.reply.class == Transport && c.parser.got == 0 && idle >= idleForRetry && c.request.idempotent {
 		c.close()
 		c.attempt(ctx, sent, 0)
 	}

@@ -258,6 +258,38 @@ func TestStaleConnections(t *testing.T) {
 	}
 }
 
+// A target closes a connection on which no request comes, as servers do after their time for a header (net/http's
+// ReadHeaderTimeout): one that was opened before the load and not needed at once is as stale as any other.
+func TestWarmConnectionsGrowStale(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepted atomic.Int64
+	s := &http.Server{
+		Handler:  http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		ErrorLog: discard,
+		ConnState: func(conn net.Conn, state http.ConnState) {
+			if state == http.StateNew && accepted.Add(1) == 1 {
+				conn.Close()
+			}
+		},
+	}
+	go s.Serve(listener)
+	defer s.Close()
+	client, err := newClient(t.Context(), Plan{Target: target("http://" + listener.Addr().String())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client.warmUp(t.Context(), 1)[0]
+	defer c.close()
+	time.Sleep(idleForRetry + 50*time.Millisecond)
+	if got := c.do(t.Context(), 0, c.now()); got.class != "" || accepted.Load() != 2 {
+		t.Errorf("%q (%v) after %d connections", got.class, got.err, accepted.Load())
+	}
+}
+
 // A target that has closed its own direction, and still takes requests, will not answer; it is not slow.
 func TestHalfClosed(t *testing.T) {
 	t.Parallel()
