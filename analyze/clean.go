@@ -149,7 +149,7 @@ func (c *clean) decide() {
 	if c.healthy && c.errors.Pass(all+e.pending, e.all()) < -math.Log(c.policy.Alpha) {
 		return
 	}
-	if c.healthy && c.generatorLate(c.policy.Validity) != "" {
+	if c.healthy && c.generatorBehind(c.policy.Validity) != "" {
 		return // what was sent late says nothing of the target's speed, and is nothing to learn from
 	}
 	if slow, q := c.slow(&e); slow != Pass {

@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"cmp"
 	"time"
 
 	"coalmine/analyze/sequential"
@@ -104,6 +105,11 @@ func (t *totals) generator(v ValidityPolicy) (found []doubt) {
 		found = append(found, doubt{false, sentence("the load generator fell short: %s of %s due requests were sent", Count(t.sent), Count(t.due))})
 	}
 	return found
+}
+
+// generatorBehind says why hits waited for the generator, "" if they did not.
+func (t *totals) generatorBehind(v ValidityPolicy) string {
+	return cmp.Or(t.generatorLimited(v), t.generatorLate(v))
 }
 
 // generatorLimited says that the load was more than this machine could send, "" if it was not: processors without time

@@ -34,7 +34,7 @@ func (c *clean) doubts() (why []string) {
 	if share := Percentage(float64(c.refusals()) / float64(c.totals.hits)); share > c.policy.Validity.Unrecognised {
 		found = append(found, c.refusing())
 	}
-	if late := c.generatorLate(c.policy.Validity); late != "" {
+	if late := c.generatorBehind(c.policy.Validity); late != "" {
 		found = append(found, doubt{false, late})
 	}
 	why, _ = sentences(found)
