@@ -59,7 +59,7 @@ func TestBefore(t *testing.T) {
 			w.Wake.Add(2 * time.Second)
 			w.Wake.AddBin(attack.BinOf(2*time.Second), w.Sent-1)
 		}, analyze.Undecided, "load generator was late", 60_000},
-		{"generator at its limit", func(c *simulated.Canary) { c.Baseline.Median *= 500 }, func(w *attack.Window) {
+		{"generator at its limit", func(c *simulated.Canary) { c.Baseline.Median *= 60 }, func(w *attack.Window) {
 			w.Busy, w.Returned = attack.WindowLength, w.Hits
 			w.Blocked, w.Wake = w.Wake, nil
 			w.Blocked.AddBin(attack.BinOf(time.Second), 10)
