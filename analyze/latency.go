@@ -165,6 +165,14 @@ func (c *latencyDifference) atMost(e *evidence) (pass, fail float64) {
 	return c.test.AtMost(c.base, c.can, c.any, slow)
 }
 
+// upper is the least increase that is ruled out, where allowed is what the margin comes to.
+func (c *latencyDifference) upper(slow uint64, allowed float64) float64 {
+	if c.margin.Add == 0 {
+		return c.test.UpperRatio(c.base, c.can, c.any, slow)
+	}
+	return allowed * c.test.UpperTimes(c.base, c.can, c.any, slow)
+}
+
 func (c *latencyDifference) explain(e *evidence, o Outcome, _ reading) Check {
 	out := Check{Unit: UnitRatio, K: e.canary.successes(), N: e.baseline.successes() + e.canary.successes()}
 	if e.canary.response.Total() == 0 || e.baseline.response.Total() == 0 {
@@ -182,7 +190,7 @@ func (c *latencyDifference) explain(e *evidence, o Outcome, _ reading) Check {
 		return out
 	}
 	slow := c.tails(e)
-	high := c.test.UpperRatio(c.base, c.can, c.any, slow)
+	high := c.upper(slow, allowed)
 	if math.IsInf(high, 1) {
 		out.Sentence = sentence("%s; no increase is ruled out yet, %s.", seen, limit)
 		return out

@@ -15,6 +15,7 @@ import (
 // A Quantile keeps the last minimisers, to start the next search there: one goroutine at a time. Results do not depend on them.
 type Quantile struct {
 	geometry   Geometry
+	margin     Margin
 	toPass     float64
 	pass, fail joint
 	passLimit  []int32 // for the x in bin j, at index j+1: the bin that holds the least g(x)
@@ -76,7 +77,7 @@ func NewQuantile(p float64, m Margin, tailIndex, baselineQuantileNS float64, g G
 	}
 	rho := 1 - p
 	h := tailShift(m, tailIndex, baselineQuantileNS)
-	q := &Quantile{geometry: g, toPass: l.pass(), passHint: Underflow, failHint: Underflow}
+	q := &Quantile{geometry: g, margin: m, toPass: l.pass(), passHint: Underflow, failHint: Underflow}
 	q.pass = newJoint(rho, h, +1, passScales, l.Budget/2, l.pass())
 	q.fail = newJoint(rho, h, -1, failScales, l.Budget/2, l.fail())
 	q.passLimit, q.failLimit = limits(m, g)
@@ -172,21 +173,37 @@ func (e *joint) log(kb, nb, kc, nc uint64) float64 {
 // from the edge at or above g(e_{j+1}). Of the two parts of the margin the higher bin is the larger g.
 func limits(m Margin, g Geometry) (pass, fail []int32) {
 	pass, fail = make([]int32, g.Last+2), make([]int32, g.Last+2)
-	steps := min(math.Log1p(m.Ratio)/g.LogStep, float64(2*g.Last+4)) // bins in 1+Ratio; beyond the last bin all are alike
+	reach := m.reaching(g)
+	steps := int(math.Ceil(m.steps(g)))
 	for j := Underflow; j <= g.Last; j++ {
-		holds, above := Underflow, j+1+int(math.Ceil(steps))
-		least := 0.0
-		if j > Underflow {
-			least, holds = g.edge(j), j+int(math.Floor(steps))
-		}
+		above := j + 1 + steps
 		if m.AddNS > 0 {
-			holds = max(holds, g.bin(least+m.AddNS))
 			above = max(above, g.edgeAbove(g.edge(j+1)+m.AddNS))
 		}
-		pass[j+1] = int32(min(holds, g.Last)) // the last bin is open: what is above g is in it
+		pass[j+1] = int32(reach(j))
 		fail[j+1] = int32(min(above, g.Last+1))
 	}
 	return pass, fail
+}
+
+// steps is 1+Ratio in bins; beyond the last bin all are alike.
+func (m Margin) steps(g Geometry) float64 {
+	return min(math.Log1p(m.Ratio)/g.LogStep, float64(2*g.Last+4))
+}
+
+// reaching is limits' pass, one bin at a time.
+func (m Margin) reaching(g Geometry) func(j int) int {
+	steps := int(math.Floor(m.steps(g)))
+	return func(j int) int {
+		holds, least := Underflow, 0.0
+		if j > Underflow {
+			holds, least = j+steps, g.edge(j)
+		}
+		if m.AddNS > 0 {
+			holds = max(holds, g.bin(least+m.AddNS))
+		}
+		return min(holds, g.Last) // the last bin is open: what is above g is in it
+	}
 }
 
 // Pass is log E against "the canary's quantile is above g(the baseline's)", and the bin of x that attains it (-1 the underflow; the
@@ -228,25 +245,57 @@ func (q *Quantile) Fail(b, c, anon Tails, pending uint64) (logE float64, bin int
 // whole bins: .1 means that the canary is less than 10 % slower. 0 when no increase is possible, +Inf while none is ruled out.
 func (q *Quantile) UpperRatio(b, c, anon Tails, pending uint64) float64 {
 	s := scan{e: &q.pass, b: b, c: c, anon: anon, pending: pending, last: q.geometry.Last}
-	hint := q.passHint
-	proven := func(shift int) bool {
-		s.shift = shift
-		least, at := s.minimum(hint)
-		hint = at
-		return least >= q.toPass
-	}
-	no, yes := -1, q.geometry.Last+1 // a greater shift lowers K_c at every x: E rises in it
-	if !proven(yes) {
+	shift, ok := q.leastProven(&s, 0, s.last+1, func(k int) { s.shift = k })
+	if !ok {
 		return math.Inf(1)
 	}
-	for yes-no > 1 {
-		if mid := no + (yes-no)/2; proven(mid) {
-			yes = mid
+	return math.Expm1(q.geometry.LogStep * float64(shift))
+}
+
+// UpperTimes is what is ruled out in terms of the margin: the canary's quantile exceeds the baseline's by less than so many times
+// Ratio and AddNS, whichever is larger. What passes at alpha is at most 1, which UpperRatio is not: a margin of both parts allows
+// more than its ratio wherever the baseline may be faster. In steps of a bin; 0 and +Inf as for UpperRatio.
+func (q *Quantile) UpperTimes(b, c, anon Tails, pending uint64) float64 {
+	s := q.passScan(b, c, anon, pending)
+	most := 2 * (s.last + 2)
+	times := func(k int) float64 {
+		if k == -most {
+			return 0
+		}
+		return math.Exp(q.geometry.LogStep * float64(k))
+	}
+	k, ok := q.leastProven(&s, -most, most, func(k int) {
+		m := Margin{Ratio: q.margin.Ratio * times(k), AddNS: q.margin.AddNS * times(k)}
+		s.limit = nil
+		s.reaches = m.reaching(q.geometry)
+	})
+	if !ok {
+		return math.Inf(1)
+	}
+	return times(k)
+}
+
+// leastProven is the least of the bounds low to high that s proves at alpha once set to it. A greater one lowers K_c at every x: E
+// rises in it.
+func (q *Quantile) leastProven(s *scan, low, high int, set func(int)) (least int, ok bool) {
+	hint := q.passHint
+	proven := func(k int) bool {
+		set(k)
+		var e float64
+		e, hint = s.minimum(hint)
+		return e >= q.toPass
+	}
+	if !proven(high) {
+		return 0, false
+	}
+	for low < high {
+		if mid := low + (high-low)/2; proven(mid) {
+			high = mid
 		} else {
-			no = mid
+			low = mid + 1
 		}
 	}
-	return math.Expm1(q.geometry.LogStep * float64(yes))
+	return high, true
 }
 
 // scan is the minimum over x of one look.
@@ -254,7 +303,8 @@ type scan struct {
 	e          *joint
 	b, c, anon Tails
 	pending    uint64
-	limit      []int32 // nil: shift bins
+	limit      []int32         // nil: as reaches says
+	reaches    func(j int) int // nil: shift bins
 	shift      int
 	last       int
 	fail       bool
@@ -265,6 +315,9 @@ type scan struct {
 func (s *scan) reach(j int) int {
 	if s.limit != nil {
 		return int(s.limit[j+1])
+	}
+	if s.reaches != nil {
+		return s.reaches(j)
 	}
 	if j == Underflow {
 		return Underflow

@@ -147,6 +147,48 @@ func TestUpperRatioIsTheFirstProven(t *testing.T) {
 	}
 }
 
+// UpperTimes is the first multiple that the full scan proves, and at most 1 exactly where Pass passes.
+func TestUpperTimesAgreesWithPass(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	g := Geometry{First: 1e4, LogStep: .1, Last: 100}
+	passed, failed, between := 0, 0, 0
+	for range 300 {
+		m := Margin{Ratio: .1, AddNS: 1e4 * math.Exp(rng.Float64()*8)}
+		q := must(NewQuantile(.9, m, 4, 0, g, nominal))
+		b, c := randomTails(rng, g), randomTails(rng, g)
+		pending := rng.Uint64N(3)
+		least, _ := q.Pass(b, c, Tails{}, pending)
+		times := q.UpperTimes(b, c, Tails{}, pending)
+		if (least >= q.toPass) != (times <= 1) {
+			t.Errorf("margin %v: log E %v where %v is needed, but %v times the margin is ruled out", m, least, q.toPass, times)
+		}
+		switch {
+		case times <= 1:
+			passed++
+		case math.IsInf(times, 1):
+			failed++
+		default:
+			between++
+		}
+		if math.IsInf(times, 1) || times == 0 {
+			continue
+		}
+		for _, at := range []struct {
+			times float64
+			want  bool
+		}{{times, true}, {times * math.Exp(-g.LogStep), false}} {
+			narrower := must(NewQuantile(.9, Margin{Ratio: m.Ratio * at.times, AddNS: m.AddNS * at.times}, 4, 0, g, nominal))
+			narrower.pass = q.pass // the alternatives are the margin's
+			if least, _ := narrower.Pass(b, c, Tails{}, pending); (least >= q.toPass) != at.want {
+				t.Errorf("margin %v, %v times: log E %v where %v is needed, want %v", m, at.times, least, q.toPass, at.want)
+			}
+		}
+	}
+	if passed == 0 || failed == 0 || between == 0 {
+		t.Errorf("%d passed, %d with nothing ruled out, %d between: the test does not see all cases", passed, failed, between)
+	}
+}
+
 // The heart of validity: at every latency x, whoever the nameless were and whatever the pending turn out to be, what the bins say is
 // at most what the exact latencies say.
 func TestBinsSayLess(t *testing.T) {
