@@ -12,8 +12,8 @@
 // (TestAHitAllocatesNothing); a timerfd paces them. Measured with bench/peers.sh, which runs all against one nginx on the
 // other of two cores, but on a machine that others used (load 3 to 17, eight runs): requests per CPU-second in a closed
 // loop 0.66 to 1.00 of wrk's and 3.2 to 4.3 times vegeta's, over TLS 0.75 to 1.29 and 2.7 to 3.7 times. Four fifths of
-// that is the kernel's time for one write and one read. Waking late at 200, 1,000 and 10,000/s: 37 to 96 us in the
-// median; the 99th percentile 0.5 to 0.8 ms at a load of 3, and beyond that the load's. At 5,000/s, of which vegeta sends
+// that is the kernel's time for one write and one read. Waking late at 200, 1,000 and 10,000/s: 37 to 131 us in the
+// median; the 99th percentile 0.5 to 8 ms at a load of 1 to 3, and beyond that the load's. At 5,000/s, of which vegeta sends
 // some at a time and each of these goes out on its own, 0.6 to 1.04 of vegeta's CPU time, where a loop in C that does nothing
 // but wait, write and read takes 0.64 to 1.0 (testdata/floor.c; six runs): two wake-ups a hit are nearly all of it. Of
 // 40,000/s all are sent with a whole core, and fewer beside others. 10,000/s for four minutes, of which 1.9 million were
