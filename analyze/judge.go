@@ -353,8 +353,12 @@ func (j *Judge) Tripped() string {
 }
 
 // Patience is how long after its end a window waits for its last answers (statistics.md 2.3b), before what is missing
-// counts as pending: long enough for a healthy service to answer, and at most the client's timeout.
+// counts as pending: long enough for a healthy service to answer, and at most the client's timeout. Where nothing is
+// judged nothing presses.
 func (j *Judge) Patience() time.Duration {
+	if j.header.Policy == nil {
+		return j.header.Plan.Timeout
+	}
 	wait := time.Second
 	for _, limit := range j.latencyMax() {
 		wait = max(wait, time.Duration(limit))

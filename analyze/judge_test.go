@@ -83,3 +83,11 @@ func TestVerdicts(t *testing.T) {
 		})
 	}
 }
+
+// An attack has no policy: its last answers are waited for as long as the client waits for any.
+func TestPatienceOfAnAttack(t *testing.T) {
+	j, err := analyze.NewJudge(analyze.Header{Plan: analyze.Plan{Timeout: 7 * time.Second}})
+	if err != nil || j.Patience() != 7*time.Second {
+		t.Errorf("%v, %v", j.Patience(), err)
+	}
+}
