@@ -68,7 +68,7 @@ by then is shown.`,
 	r.target.flags(f, "")
 	f.Lookup("rate").Hidden = true
 	f.Lookup("max-rate").Usage = "highest rate per second that is tried; must be given off loopback (default 10000 on loopback)"
-	f.Lookup("max-rate").DefValue = ""
+	f.Lookup("max-rate").DefValue = "0" // which help does not show
 	f.Lookup("classify").Usage += ", or learn (default with a canary)"
 	f.StringVar(&r.target.lambdaAlias, "lambda-alias", "", "`FUNCTION:ALIAS` whose weights split the traffic of --url, instead of --api")
 	r.output.reports.flags(f)
@@ -148,8 +148,16 @@ func (r *rating) check(w world, f *pflag.FlagSet) error {
 		return usagef("--rate: the rate is what is searched: want --max-rate, --from")
 	}
 	if r.scenario != "" {
+		if _, err := scenarios.Open(r.scenario, true); err != nil {
+			return usage(err)
+		}
 		if r.target.url != "" || r.target.controlled() {
 			return usagef("scenario %s: runs on an embedded system: want no --url, --api or --lambda-alias beside it", r.scenario)
+		}
+		for _, name := range []string{"path", "stage", "expect-account"} {
+			if f.Changed(name) {
+				return usagef("scenario %s: says itself what is sent to: --%s is about --api", r.scenario, name)
+			}
 		}
 		r.target.url = "http://127.0.0.1/" // until it is known
 	} else if r.target.url == "" && !r.target.controlled() {
@@ -167,8 +175,27 @@ func (r *rating) check(w world, f *pflag.FlagSet) error {
 		return usagef("--arm %s of a --url: want --baseline, --canary and --classify, too: nobody else knows them", r.Rating.Arm)
 	case r.CoolDown < 0 || r.warmUp < 0:
 		return usagef("--cool-down, --warm-up: want 0 or more, got %s, %s", r.CoolDown, r.warmUp)
-	case r.budget < 0:
-		return usagef("--budget: want more than 0, or 0 for no limit, got %s", r.budget)
+	}
+	return r.zero(f)
+}
+
+// zero refuses what is 0 by somebody's word: it stands for the default where nothing was said.
+func (r *rating) zero(f *pflag.FlagSet) error {
+	for _, t := range []struct {
+		name string
+		of   time.Duration
+	}{{"budget", r.budget}, {"trial", r.trial}, {"short-trial", r.short}, {"longest-trial", r.longest}} {
+		if f.Changed(t.name) && t.of <= 0 {
+			return usagef("--%s: want more than 0, got %s", t.name, t.of)
+		}
+	}
+	switch {
+	case f.Changed("soak") && r.soak == 0:
+		return usagef("--soak: want more than 0, or a negative time like -1s for none, got 0s")
+	case f.Changed("ramp") && r.ramp == 0:
+		return usagef("--ramp: want 1.05 to 10, got 0")
+	case f.Changed("risk") && r.risk == 0:
+		return usagef("--risk: want more than 0 and less than 0.5, got 0")
 	}
 	return nil
 }
@@ -291,6 +318,9 @@ func (r *rating) bounds() error {
 		return usagef("--objective: %w", err)
 	}
 	x, err := share("breaker", r.breaker)
+	if err == nil && x == 0 {
+		err = usagef("--breaker: want more than 0%%, got %s", r.breaker)
+	}
 	r.Rating.Breaker.Errors, r.Rating.Breaker.Throttled = analyze.Percentage(x), analyze.Percentage(x)
 	return err
 }

@@ -37,7 +37,16 @@ func TestCapacityRefuses(t *testing.T) {
 		{"want more than 0%", []string{"--url", ours, "--objective", "p99 <= 1s", "--goal-width", "0%"}},
 		{"ramp: want 1.05 to 10", []string{"--url", ours, "--objective", "p99 <= 1s", "--ramp", "0.5"}},
 		{"--budget: want more than 0", []string{"--url", ours, "--objective", "p99 <= 1s", "--budget", "-1s"}},
+		{"--budget: want more than 0, got 0s", []string{"--url", ours, "--objective", "p99 <= 1s", "--budget", "0s"}},
+		{"--trial: want more than 0, got 0s", []string{"--url", ours, "--objective", "p99 <= 1s", "--trial", "0s"}},
+		{"--soak: want more than 0, or a negative time", []string{"--url", ours, "--objective", "p99 <= 1s", "--soak", "0s"}},
+		{"--ramp: want 1.05 to 10, got 0", []string{"--url", ours, "--objective", "p99 <= 1s", "--ramp", "0"}},
+		{"--risk: want more than 0", []string{"--url", ours, "--objective", "p99 <= 1s", "--risk", "0"}},
+		{"--breaker: want more than 0%", []string{"--url", ours, "--objective", "p99 <= 1s", "--breaker", "0%"}},
+		{"--max-rate: want more than 0, got -1", []string{"--url", ours, "--objective", "p99 <= 1s", "--max-rate", "-1", "--at-least", "5"}},
+		{"--path is about --api", []string{"capacity-knee", "--path", "/x"}},
 		{"unknown scenario", []string{"capacity-none"}},
+		{"unknown scenario", []string{"capacity-none", "--url", ours}},
 		{"says nothing of capacity", []string{"products"}},
 		{"want no --url", []string{"capacity-knee", "--url", ours}},
 		{"--format: unknown format", []string{"--url", ours, "--objective", "p99 <= 1s", "--format", "pdf"}},
@@ -127,4 +136,12 @@ func read(t *testing.T, dir, name string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// Help states one default of a flag.
+func TestCapacityHelp(t *testing.T) {
+	_, stdout, _ := coalmine(t, t.Context(), nil, "capacity", "--help")
+	if !strings.Contains(stdout, "(default 10000 on loopback)\n") || strings.Contains(stdout, "(default )") {
+		t.Errorf("--max-rate:\n%s", stdout)
+	}
 }

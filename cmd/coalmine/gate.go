@@ -131,10 +131,14 @@ func (g *gate) check(f *pflag.FlagSet) error {
 		return usagef("--bake and --keep-canary are about --promote")
 	case !(g.holds > 0):
 		return usagef("--verdict-expires: want more than 0, got %s", g.holds)
+	case f.Changed("verdict-expires") && g.warrant == "":
+		return usagef("--verdict-expires is about --verdict-out FILE")
 	case g.target.controlled() && f.Changed("percent"):
 		return usagef("--percent is read from AWS with --api and --lambda-alias")
 	case g.target.controlled():
 		return nil
+	case f.Changed("journal"):
+		return usagef("--journal is about --api or --lambda-alias: nothing is changed for a --url alone")
 	case g.Baseline == "" || g.Canary == "" || !f.Changed("percent"):
 		return usagef("--url: want --baseline, --canary and --percent, too: nobody else knows them")
 	case !(g.Percent > 0 && g.Percent < 100):

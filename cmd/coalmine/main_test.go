@@ -138,6 +138,23 @@ func TestBadInput(t *testing.T) {
 		{gate("--latency-max", "p100=1s"), 2, "--latency-max: want a quantile p1 to p99.99"},
 		{gate("--split-margin", "60"), 2, "split.margin: 60 points around 50 % reach -10 to 110 %"},
 		{gate("--alpha", "0"), 2, "alpha: want more than 0 and less than 1, got 0"},
+		{gate("--split-margin", "0"), 2, "--split-margin: want more than 0 points, got 0"},
+		{gate("--path", "/x"), 2, "the path of a --url belongs into the URL"},
+		{gate("--stage", "dev"), 2, "--stage is about --api"},
+		{gate("--expect-account", "123456789012"), 2, "--expect-account is about --api or --lambda-alias"},
+		{gate("--expect-account", "123"), 2, `want an account's 12 digits, got "123"`},
+		{gate("--expect-account", ""), 2, `want an account's 12 digits, got ""`},
+		{gate("--region", "eu-west-1"), 2, "--region is about --api, --lambda-alias or --sigv4"},
+		{gate("--profile", "x"), 2, "--profile is about --api, --lambda-alias or --sigv4"},
+		{gate("--journal", dir), 2, "--journal is about --api or --lambda-alias"},
+		{gate("--verdict-expires", "1m"), 2, "--verdict-expires is about --verdict-out FILE"},
+		{gate("--max-rate", "-1"), 2, "--max-rate: want more than 0, got -1"},
+		{[]string{"gate", "--url", "http://127.0.0.1:1/", "--lambda-alias", "f:a", "--path", "/x"}, 2, "the path of a --url belongs into the URL"},
+		{[]string{"verify", "--url", "http://127.0.0.1:1", "--expect", "1", "--path", "/x"}, 2, "the path of a --url belongs into the URL"},
+		{[]string{"attack", "--url", "http://127.0.0.1:1", "--path", "/x"}, 2, "the path of a --url belongs into the URL"},
+		{[]string{"attack", "--url", "http://127.0.0.1:1/x", "--connections", "0"}, 2, "--connections: want 1 or more, got 0"},
+		{[]string{"attack", "--url", "http://127.0.0.1:1/x", "--warm", "0"}, 2, "--warm: want 1 or more, or -1 for none, got 0"},
+		{[]string{"run", "--max-rate", "0"}, 2, "--max-rate: want more than 0, got 0"},
 		{gate("--dry-run", "--out-dir", dir), 2, "--dry-run has one report, on standard output"},
 		{gate("--promote"), 2, "--verdict-out need --api"},
 		{gate("--method", "PO ST"), 2, `method: "PO ST": want one like GET`},
@@ -212,5 +229,16 @@ func TestMisnamed(t *testing.T) {
 	s.env["XDG_STATE_HOME"] = file
 	if code, _, stderr := coalmine(t, t.Context(), s.env, "attack", "--api", "products", "--path", "/products"); code != exitUsage || !strings.Contains(stderr, "want --out FILE, or none") {
 		t.Errorf("state directory: exit %d %s", code, stderr)
+	}
+}
+
+// The first line says where, also before a warning.
+func TestWhereComesFirst(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	story := written(t, "story.yaml", "name: x\nbefore: {prod: \"1\"}\ncanary: {percent: 50, overrides: {lambdaAlias: staging}}\ntarget: {path: /nope}\nemulator: {seed: 3}\n")
+	code, _, stderr := coalmine(t, t.Context(), s.env, "run", story)
+	lines := strings.Split(stderr, "\n")
+	if code != exitUsage || len(lines) < 3 || !strings.HasPrefix(lines[0], "NOT AWS: ") || !strings.HasPrefix(lines[1], "warning: the scenario's emulator settings are not applied") {
+		t.Errorf("exit %d\n%s", code, stderr)
 	}
 }

@@ -72,7 +72,13 @@ func (p *policyFlags) policy(loopback bool) (analyze.Policy, error) {
 	}
 	given("alpha", func() error { policy.Alpha = p.alpha; return nil })
 	given("beta", func() error { policy.Beta = p.beta; return nil })
-	given("split-margin", func() error { policy.Split.Margin = p.splitMargin; return nil })
+	given("split-margin", func() error {
+		if !(p.splitMargin > 0) {
+			return fmt.Errorf("want more than 0 points, got %v", p.splitMargin)
+		}
+		policy.Split.Margin = p.splitMargin
+		return nil
+	})
 	given("errors-max", func() error { return policy.Errors.Max.UnmarshalText([]byte(p.errorMax)) })
 	given("errors-margin", func() error { policy.Errors.Margin = p.errorMargin; return nil })
 	given("settle", func() error { policy.Settle = analyze.Duration(p.settle); return nil })

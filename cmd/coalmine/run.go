@@ -28,6 +28,7 @@ type play struct {
 	maxRate       float64
 	maxRequests   uint64
 	exec          bool
+	given         func(flag string) bool
 }
 
 func (w world) runCommand() *cobra.Command {
@@ -48,6 +49,7 @@ Built-in: ` + strings.Join(scenarios.Builtin(), ", ") + `
 		RunE: func(c *cobra.Command, args []string) error { return p.run(c.Context(), w, strings.Join(args, "")) },
 	}
 	f := c.Flags()
+	p.given = f.Changed
 	p.cloud.flags(f)
 	p.output.flags(f)
 	f.StringVar(&p.rate, "rate", "", "requests per time, like 500/s (default: the scenario's)")
@@ -65,6 +67,9 @@ const onAWS = "products-on-aws"
 func (p *play) run(ctx context.Context, w world, name string) error {
 	if err := errors.Join(p.output.check(), p.requests.check(w)); err != nil {
 		return err
+	}
+	if p.given("max-rate") && !(p.maxRate > 0) {
+		return usagef("--max-rate: want more than 0, got %v", p.maxRate)
 	}
 	var client *stage.Client
 	var err error
@@ -98,7 +103,7 @@ func (p *play) run(ctx context.Context, w world, name string) error {
 	case scenario.Emulator != nil && client.Real():
 		return usagef("scenario %s: emulator: its faults are the embedded system's: refused on AWS", scenario.Name)
 	case scenario.Emulator != nil:
-		fmt.Fprintln(w.stderr, "warning: the scenario's emulator settings are not applied: AWS_ENDPOINT_URL names another control plane")
+		note = "warning: the scenario's emulator settings are not applied: AWS_ENDPOINT_URL names another control plane"
 	}
 	return p.tell(ctx, w, client, note, scenario, journal)
 }

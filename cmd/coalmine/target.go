@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -37,9 +38,11 @@ type target struct {
 	content          []byte          // of --body
 	maxRate          float64
 	maxRequests      uint64
+	given            func(flag string) bool
 }
 
 func (t *target) flags(f *pflag.FlagSet, rateHelp string) {
+	t.given = f.Changed
 	t.cloud.flags(f)
 	t.connect.flags(f)
 	t.requests.flags(f)
@@ -104,13 +107,40 @@ func (t *target) check(w world) error {
 		return usagef("--body: want --method, too, like POST: %s has no body", t.method)
 	case t.timeout <= 0:
 		return usagef("--timeout: want more than 0, got %s", t.timeout)
-	case t.connections < 0:
+	case t.given("connections") && t.connections < 1:
 		return usagef("--connections: want 1 or more, got %d", t.connections)
+	case t.given("warm") && t.warm == 0:
+		return usagef("--warm: want 1 or more, or -1 for none, got 0")
+	case t.given("max-rate") && !(t.maxRate > 0):
+		return usagef("--max-rate: want more than 0, got %v", t.maxRate)
 	}
-	if err := t.connect.check(t.url); err != nil {
+	if err := errors.Join(t.alone(), t.connect.check(t.url)); err != nil {
 		return err
 	}
 	return t.readBody(w)
+}
+
+// alone refuses what would say nothing of a URL without --api.
+func (t *target) alone() error {
+	if t.api != "" {
+		return nil
+	}
+	switch {
+	case t.given("path"):
+		return usagef("--path is about --api: the path of a --url belongs into the URL")
+	case t.given("stage"):
+		return usagef("--stage is about --api: a --url alone has none")
+	case t.controlled():
+		return nil
+	case t.given("expect-account"):
+		return usagef("--expect-account is about --api or --lambda-alias: whose account a --url alone leads to is not known")
+	}
+	for _, name := range []string{"region", "profile"} {
+		if t.given(name) && t.sigv4 == "" {
+			return usagef("--%s is about --api, --lambda-alias or --sigv4: for a --url alone AWS is not asked", name)
+		}
+	}
+	return nil
 }
 
 // readTargets reads --targets; the first may say where the load goes, if nothing else does.
