@@ -1,10 +1,12 @@
 package analyze
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"coalmine/analyze/sequential"
@@ -302,17 +304,31 @@ func setUp(a, b Header) []string {
 	out := []string{}
 	say := func(what, x, y string) {
 		if x != y {
+			x, y = cmp.Or(x, "none"), cmp.Or(y, "none")
 			out = append(out, fmt.Sprintf("%s: %s, then %s", what, x, y))
 		}
 	}
 	say("command", a.Command, b.Command)
 	say("scenario", a.Name, b.Name)
-	say("stage", a.Target.API+" "+a.Target.Stage, b.Target.API+" "+b.Target.Stage)
+	say("stage", named(" ", a.Target.API, a.Target.Stage), named(" ", b.Target.API, b.Target.Stage))
 	say("request", a.Target.Method+" "+a.Target.URL, b.Target.Method+" "+b.Target.URL)
-	say("versions", a.Target.Baseline+" and "+a.Target.Canary, b.Target.Baseline+" and "+b.Target.Canary)
-	say("canary's share", fmt.Sprintf("%.4g %%", a.Target.Percent), fmt.Sprintf("%.4g %%", b.Target.Percent))
+	say("versions", named(" and ", a.Target.Baseline, a.Target.Canary), named(" and ", b.Target.Baseline, b.Target.Canary))
+	say("canary's share", shareOf(a.Target), shareOf(b.Target))
 	say("requests a second", fmt.Sprintf("%.4g", a.Plan.Rate), fmt.Sprintf("%.4g", b.Plan.Rate))
 	say("timeout", Short(a.Plan.Timeout), Short(b.Plan.Timeout))
 	say("tool", a.Tool, b.Tool)
 	return out
+}
+
+// named joins what has a name: an attack has no versions, a URL alone no stage.
+func named(with string, names ...string) string {
+	return strings.Join(slices.DeleteFunc(names, func(s string) bool { return s == "" }), with)
+}
+
+// shareOf is the canary's, "" where there is none.
+func shareOf(t Target) string {
+	if t.Canary == "" {
+		return ""
+	}
+	return fmt.Sprintf("%.4g %%", t.Percent)
 }

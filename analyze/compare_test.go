@@ -3,6 +3,7 @@ package analyze
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -70,5 +71,18 @@ func TestQuantileIntervals(t *testing.T) {
 	}
 	if e := proportion(0, 0, 0.05); e.Value != nil || e.Low != nil {
 		t.Errorf("no answer: %+v", e)
+	}
+}
+
+// What one of two runs does not have is said to be none: an attack names no versions, a URL alone no stage.
+func TestSetUpNamesNone(t *testing.T) {
+	run := Analysis{Header: Header{Command: "run", Name: "products",
+		Target: Target{API: "a1", Stage: "prod", Method: "GET", URL: "http://x/", Baseline: "1", Canary: "2", Percent: 50}}}
+	bare := Analysis{Header: Header{Command: "attack", Target: Target{Method: "GET", URL: "http://x/"}}}
+	got := Compare(run, bare).SetUp
+	want := []string{"command: run, then attack", "scenario: products, then none", "stage: a1 prod, then none", "versions: 1 and 2, then none",
+		"canary's share: 50 %, then none"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"coalmine/analyze"
@@ -33,7 +34,7 @@ type Warrant struct {
 func (w Warrant) Usable(now time.Time) error {
 	switch {
 	case w.Verdict != analyze.Promote:
-		return fmt.Errorf("the verdict is %s: %s", w.Verdict, w.Sentence)
+		return fmt.Errorf("the verdict is no PROMOTE: %s", strings.TrimPrefix(w.Sentence, "coalmine: "))
 	case !now.Before(w.Expires):
 		return fmt.Errorf("the verdict of %s expired at %s: judge again", w.Judged.Format(time.RFC3339), w.Expires.Format(time.RFC3339))
 	case now.Before(w.Judged.Add(-time.Minute)):

@@ -49,7 +49,7 @@ func (w world) attack(ctx context.Context, t *target, p *pace, o *output, durati
 	if err != nil {
 		return err
 	}
-	o.also = func() { t.done(w) }
+	o.also = func() error { return t.done(w) }
 	defer o.also()
 	plan, err := t.attackPlan(ctx, w)
 	if err != nil {

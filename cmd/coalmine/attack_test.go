@@ -175,7 +175,8 @@ func TestBadRequests(t *testing.T) {
 		"token.sh: exit status 3: the token service is down":               {"--header-command", "Authorization=" + token},
 		"printed no value, or more than a line: want one line":             {"--header-command", "Authorization=true"},
 		"header a b: want a name, and one line of text":                    {"--header-command", "a b=echo x"},
-		"--refresh: want a time, like 45m, or 0 for never, got -1s":        {"--refresh", "-1s"},
+		"--refresh: want at least 1s, like 45m, or 0 for never, got -1s":   {"--refresh", "-1s"},
+		"--refresh: want at least 1s, like 45m, or 0 for never, got 999ms": {"--refresh", "999ms"},
 		"--api-key-file: want one line, the key, in":                       {"--api-key-file", file("keys", "s3cret\ns3cret")},
 		"--api-key-env: the environment has no KEY, or it is empty":        {"--api-key-env", "KEY"},
 		"--api-key-file and --api-key-env: want one of them":               {"--api-key-env", "KEY", "--api-key-file", hits},
@@ -234,6 +235,25 @@ func TestHitsNowhere(t *testing.T) {
 	}
 }
 
+// Evidence that was asked for and is missing is a failed run, whatever command it is of: the report is shown all the same.
+func TestHitsNotWhole(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("no /dev/full here")
+	}
+	s := newShop(t)
+	for command, args := range map[string][]string{
+		"attack": {"--rate", "50", "--duration", "200ms"},
+		"capacity": append([]string{"--objective", "errors <= 1%", "--max-rate", "50", "--from", "50/s", "--expect-status", "200,404"},
+			hastyTrials...),
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), nil, append([]string{command, "--url", s.url, "--out", "none", "--hits", "/dev/full"}, args...)...)
+		if code != exitBroken || stdout == "" || !strings.Contains(stderr, "--hits /dev/full is not whole: ") {
+			t.Errorf("%s: exit %d\n%s%s", command, code, stdout, stderr)
+		}
+	}
+}
+
 // A command that fails later leaves its header as it was: a warning, a note in the run file, and the load goes on.
 func TestHeaderCommandFailsLater(t *testing.T) {
 	t.Parallel()
@@ -254,7 +274,7 @@ func TestHeaderCommandFailsLater(t *testing.T) {
 		}
 	})
 	code, _, stderr := coalmine(t, ctx, nil, "attack", "--url", s.url, "--rate", "20", "--duration", "1m", "--out", run,
-		"--header-command", "X-Token="+token, "--refresh", "100ms")
+		"--header-command", "X-Token="+token, "--refresh", "1s")
 	watching.Wait()
 	if code != exitInterrupted || strings.Count(stderr, told) != 1 {
 		t.Errorf("exit %d\n%s", code, stderr)

@@ -221,7 +221,7 @@ func TestVerdictFile(t *testing.T) {
 	write := func(v analyze.Verdict, age time.Duration) {
 		t.Helper()
 		judged := time.Now().Add(-age)
-		w := scenarios.Warrant{Verdict: v, Sentence: "as it was said", Judged: judged, Expires: judged.Add(time.Hour), Measured: measured}
+		w := scenarios.Warrant{Verdict: v, Sentence: "coalmine: " + v.String() + " v2 over v1", Judged: judged, Expires: judged.Add(time.Hour), Measured: measured}
 		if err := scenarios.WriteWarrant(file, w); err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestVerdictFile(t *testing.T) {
 	}
 	do(2, "came to no verdict", "promote", "--verdict", file)
 	write(analyze.Reject, 0)
-	do(2, "the verdict is REJECT: as it was said", "promote", "--verdict", file)
+	do(2, "the verdict is no PROMOTE: REJECT v2 over v1", "promote", "--verdict", file)
 	write(analyze.Promote, 2*time.Hour)
 	do(2, "expired at", "promote", "--verdict", file)
 	write(analyze.Promote, -time.Hour)

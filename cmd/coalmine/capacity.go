@@ -124,11 +124,11 @@ func (r *rating) run(ctx context.Context, w world, f *pflag.FlagSet) error {
 		return err
 	}
 	rated, err := r.Run(ctx, analyze.NewWriter(r.output.file))
-	r.target.done(w)
+	lost := r.target.done(w)
 	if err != nil {
-		return errors.Join(err, r.output.file.Close())
+		return errors.Join(err, r.output.file.Close(), lost)
 	}
-	if err := errors.Join(r.output.each(w, func(to io.Writer, format string) error { return drawCapacity(to, format, rated) }), r.output.file.Close()); err != nil {
+	if err := errors.Join(lost, r.output.each(w, func(to io.Writer, format string) error { return drawCapacity(to, format, rated) }), r.output.file.Close()); err != nil {
 		return exit{exitBroken, err}
 	}
 	if r.output.path != "" {

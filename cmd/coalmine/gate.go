@@ -74,7 +74,7 @@ func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 	if g.Client, g.Ref, where, err = w.locate(ctx, &g.target); err != nil {
 		return err
 	}
-	g.output.also = func() { g.target.done(w) }
+	g.output.also = func() error { return g.target.done(w) }
 	defer g.output.also()
 	if err := g.configure(ctx, w); err != nil {
 		return err

@@ -27,7 +27,7 @@ type output struct {
 	issue   func(analyze.Analysis) error // writes what else says the verdict of a story that could be told; nil: nothing
 	file    io.WriteCloser
 	path    string
-	also    func() // done first when it is closed; may be nil
+	also    func() error // done first when it is closed; may be nil
 }
 
 func (o *output) flags(f *pflag.FlagSet) {
@@ -91,11 +91,12 @@ func (o *output) openFile(w world, command string, now time.Time) error {
 
 // close writes the reports, and says where they and the evidence are.
 func (o *output) close(ctx context.Context, w world, a analyze.Analysis) error {
+	var lost error
 	if o.also != nil {
-		o.also()
+		lost = o.also()
 	}
 	o.live.close(a)
-	err := errors.Join(o.write(w, a), o.file.Close())
+	err := errors.Join(o.write(w, a), o.file.Close(), lost)
 	if o.path != "" {
 		fmt.Fprintf(w.stderr, "run file: %s (show it again: coalmine report %s)\n", o.path, o.path)
 	}

@@ -66,8 +66,8 @@ func (q *requests) check(w world) (err error) {
 		}
 		q.commands = append(q.commands, c)
 	}
-	if q.refresh < 0 {
-		return usagef("--refresh: want a time, like 45m, or 0 for never, got %s", q.refresh)
+	if q.refresh != 0 && q.refresh < time.Second {
+		return usagef("--refresh: want at least 1s, like 45m, or 0 for never, got %s", q.refresh)
 	}
 	if q.key, err = q.apiKey(w); err != nil {
 		return err
@@ -219,29 +219,28 @@ func (q *requests) logHits(p *attack.Plan) error {
 	return nil
 }
 
-// done ends what ready began, and says what became of the hit log.
-func (q *requests) done(w world) {
+// done ends what ready began, and says what became of the hit log: one that is not whole is an error.
+func (q *requests) done(w world) error {
 	if q.stopCommands != nil {
 		q.stopCommands()
 	}
 	if q.logFile == nil {
-		return
+		return nil
 	}
 	defer func() { q.log, q.logFile = nil, nil }()
 	if q.log == nil { // nothing was sent
 		q.logFile.Close()
-		return
+		return nil
 	}
 	said, err := q.log.Close()
 	if lost := q.logFile.Close(); err == nil {
 		err = lost
 	}
 	if err != nil {
-		fmt.Fprintf(w.stderr, "warning: --hits %s is not whole: %s\n", q.hits, err)
-		return
+		return fmt.Errorf("--hits %s is not whole: %w", q.hits, err)
 	}
 	if said == (attack.HitsLogged{}) {
-		return // nothing was sent
+		return nil // nothing was sent
 	}
 	line := fmt.Sprintf("hits: %d in %s", said.Written, q.hits)
 	if said.Sampled > 0 {
@@ -254,6 +253,7 @@ func (q *requests) done(w world) {
 		line += fmt.Sprintf(", %d answered so late that they have a later timestamp", said.Moved)
 	}
 	fmt.Fprintln(w.stderr, line)
+	return nil
 }
 
 // several are the targets of --targets.

@@ -153,7 +153,7 @@ func (p *play) tell(ctx context.Context, w world, client *stage.Client, note str
 		return err
 	}
 	defer j.Close()
-	p.output.also = func() { p.done(w) }
+	p.output.also = func() error { return p.done(w) }
 	defer p.output.also()
 	if s.Load.With, err = p.requests.ready(ctx, w, p.cloud, client.InvokeURL(ref)); err != nil {
 		return err

@@ -48,7 +48,7 @@ The last line begins with "coalmine: VERIFIED", "coalmine: REFUTED" or
 					return err
 				}
 			}
-			o.also = func() { t.done(w) }
+			o.also = func() error { return t.done(w) }
 			defer o.also()
 			rate, err := t.rateFor(t.url, 100, 1000)
 			if err != nil {
