@@ -39,6 +39,7 @@ type act struct {
 
 	// back is set on the way back: see journaled.
 	back bool
+	met  []string // somebody else's changes, beside the way back
 }
 
 // A plan says what a verb needs to do from where things are, or refuses. It
@@ -113,7 +114,16 @@ func (a *act) result(err error) (Change, error) {
 // do sends the deeds one by one, reading back after each.
 func (a *act) do(ctx context.Context, deeds []deed) error {
 	for _, d := range deeds {
-		err := a.step(ctx, d.step(), func(ctx context.Context) (Outcome, error) { return a.send(ctx, d) })
+		err := a.step(ctx, d.step(), func(ctx context.Context) (Outcome, error) {
+			outcome, err := a.send(ctx, d)
+			// The way back goes to its end: what somebody else changed beside it does not make the canary any better.
+			if met := beside(err); a.back && met != nil {
+				a.met = append(a.met, met.diff...)
+				a.change.Notes = append(a.change.Notes, met.Error()+": that is left so")
+				err = nil
+			}
+			return outcome, err
+		})
 		if err != nil {
 			return err
 		}
@@ -123,11 +133,24 @@ func (a *act) do(ctx context.Context, deeds []deed) error {
 	return nil
 }
 
-// doOrUndo is do, and everything as it was when a deed was not taken.
+// beside is the error of a patch that did all it should, beside a change of somebody else's that it did not touch.
+func beside(err error) *overtaken {
+	var met *overtaken
+	if errors.As(err, &met) && !met.removed && !met.canary {
+		return met
+	}
+	return nil
+}
+
+// doOrUndo is do, and everything as it was when a deed was not taken, or met what is somebody else's. What did all it
+// should beside a change of theirs is undone only where that stage had to be the one that was judged.
 func (a *act) doOrUndo(ctx context.Context, deeds []deed) error {
 	err := a.do(ctx, deeds)
-	var others *overtaken
-	if errors.Is(err, ErrNotTaken) || errors.As(err, &others) {
+	var met *overtaken
+	switch {
+	case beside(err) != nil && a.change.Verb != verbPromote && a.change.Verb != verbRepoint:
+		return err
+	case errors.Is(err, ErrNotTaken), errors.As(err, &met):
 		return a.undo(ctx, err)
 	}
 	return err
@@ -200,11 +223,10 @@ func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	case took:
 		// It did, and somebody changed it at once: that is theirs, and not undone.
 		return Outcome{}, fmt.Errorf("%w, right after it was %s: %s", ErrChanged, d.done(), joined(diff))
-	case r.err == nil && d.strayed(was, after):
-		return Outcome{}, &overtaken{diff: was.with(deed{ops: []Operation{remove(canaryPath)}}).differ(was), removed: true}
-	case r.err == nil && d.othersCanary(want, after):
-		return Outcome{Others: after.Canary.DeploymentID}, &overtaken{diff: diff}
 	case r.err == nil:
+		if e := d.overtaken(was, want, after); e != nil {
+			return e.found(), e
+		}
 		return d.found(after), &notTaken{diff: diff}
 	case r.stale != nil:
 		return Outcome{Refused: !r.unsure}, r.stale
@@ -262,11 +284,36 @@ func (d deed) partly(was, after position) bool {
 	return false
 }
 
-// strayed reports whether the operations met no canary any more: AWS makes an empty one of them then.
-func (d deed) strayed(was, after position) bool {
-	had := was.Canary != nil && after.Canary != nil
-	was.Canary = nil
-	return had && len(after.differ(was.with(d))) == 0
+// overtaken is what somebody else had done to the stage right before the operations, if that explains what is there.
+func (d deed) overtaken(was, want, after position) *overtaken {
+	if d.move != nil {
+		return nil
+	}
+	theirs := was.State.under(after.State, d.ops)
+	gone := theirs
+	gone.Canary = nil
+	explains := func(s State) bool { return len(after.settingsDiffer(s.with(d.ops...))) == 0 }
+	switch {
+	case was.Canary != nil && after.Canary != nil && explains(gone):
+		return &overtaken{diff: gone.settingsDiffer(was.State), theirs: gone, removed: true}
+	case d.othersCanary(want, after), was.Canary == nil && after.Canary != nil && explains(after.State) && !explains(theirs):
+		if was.Canary == nil { // a create has changed the one that was made right before it
+			theirs.Canary = after.State.without(overridesPath, d.ops).Canary
+		}
+		theirs.Canary.Percent = 0 // nobody judged it, and what it had is not known
+		return &overtaken{diff: after.differ(want), theirs: theirs, canary: true}
+	case explains(theirs):
+		return &overtaken{diff: theirs.settingsDiffer(was.State), theirs: theirs}
+	}
+	return nil
+}
+
+// found is what the step left of somebody else's.
+func (e *overtaken) found() Outcome {
+	if e.canary {
+		return Outcome{Others: e.theirs.Canary.DeploymentID}
+	}
+	return Outcome{}
 }
 
 // othersCanary reports whether the operations met a canary that is not the one they were made for.
@@ -312,19 +359,13 @@ func (a *act) undo(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	back := &act{c: a.c, j: a.j, back: true, at: a.at, fresh: a.fresh, change: Change{Verb: "undo " + a.change.Verb, Ref: a.change.Ref, Before: a.at.State}}
-	to, as := a.before, "as it was"
-	var others *overtaken
-	switch {
-	case !errors.As(cause, &others):
-	case others.removed:
-		to.Canary, as = nil, "as it was but for its canary, which somebody else has removed"
-	default:
-		canary := *a.at.Canary
-		canary.Percent = 0 // nobody judged it, and what it had is not known
-		to.Canary, as = &canary, "as it was but for somebody else's canary, which is left at 0%"
+	to, but := a.before, ""
+	var met *overtaken
+	if errors.As(cause, &met) {
+		to.State, but = met.theirs, met.but()
 	}
 	err := back.do(ctx, returning(a.at, to))
-	if err == nil && (others == nil || others.removed) {
+	if err == nil && (met == nil || !met.canary) {
 		err = back.clean(ctx)
 	}
 	a.at = back.at
@@ -339,5 +380,12 @@ func (a *act) undo(ctx context.Context, cause error) error {
 	if err != nil {
 		return fmt.Errorf("%w; undo: %w; the %s is not as it was, see %s", cause, err, thing, a.j.path)
 	}
-	return fmt.Errorf("%w; undone, the %s is %s", cause, thing, as)
+	if len(back.met) > 0 {
+		but += ", and but for what somebody else changed meanwhile: " + joined(back.met)
+	}
+	if beside(cause) != nil { // nothing of ours is left
+		a.change.Touched = false
+		a.j.onlyTheirs(a.before)
+	}
+	return fmt.Errorf("%w; undone, the %s is as it was%s", cause, thing, but)
 }

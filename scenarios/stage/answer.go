@@ -97,17 +97,30 @@ func (e *notTaken) Error() string {
 
 func (e *notTaken) Unwrap() error { return ErrNotTaken }
 
-// overtaken is a patch that met somebody else's canary, made since the stage was read, or none, removed since.
+// overtaken is a patch that met a stage that somebody else has changed since it was read.
 type overtaken struct {
 	diff    []string
-	removed bool
+	theirs  State // as they had made it
+	removed bool  // its canary, of which AWS makes an empty one then
+	canary  bool  // another one, of which it is not known what percent it had
 }
 
 func (e *overtaken) Error() string {
-	if e.removed {
-		return fmt.Sprintf("%v, right before it was patched: %s", ErrChanged, joined(e.diff))
+	if e.canary {
+		return fmt.Sprintf("%v, right before it was patched: asked -> is there: %s", ErrChanged, joined(e.diff))
 	}
-	return fmt.Sprintf("%v, right before it was patched: asked -> is there: %s", ErrChanged, strings.Join(e.diff, "; "))
+	return fmt.Sprintf("%v, right before it was patched: %s", ErrChanged, joined(e.diff))
+}
+
+// but says what an undo leaves.
+func (e *overtaken) but() string {
+	switch {
+	case e.removed:
+		return " but for its canary, which somebody else has removed"
+	case e.canary:
+		return " but for somebody else's canary, which is left at 0%"
+	}
+	return " but for that change"
 }
 
 func (e *overtaken) Unwrap() error { return ErrChanged }

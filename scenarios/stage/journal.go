@@ -269,6 +269,14 @@ func (j *Journal) saw(p position) {
 	j.asWas = j.open && len(p.differ(j.last().start())) == 0
 }
 
+// onlyTheirs notes that all is as before a verb, but for what is somebody else's: a story that began there has nothing left
+// to recover.
+func (j *Journal) onlyTheirs(before position) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.asWas = j.open && len(before.differ(j.last().start())) == 0
+}
+
 // keepOpen leaves the story under way unfinished, whatever was read, and whoever calls it done; or no longer.
 func (j *Journal) keepOpen(untidy bool) {
 	if j == nil {

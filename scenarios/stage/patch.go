@@ -82,6 +82,66 @@ func (s State) with(ops ...Operation) State {
 	return s
 }
 
+// under is the stage as it was right before the operations, by what is there after them: what they set is as it was read,
+// all else as it is found.
+func (s State) under(after State, ops []Operation) State {
+	s, is := s.clone(), after.clone()
+	if s.Canary == nil {
+		is.Canary = nil
+	}
+	for _, op := range ops {
+		key := op.Path[strings.LastIndex(op.Path, "/")+1:]
+		switch path := strings.TrimSuffix(op.Path, "/"+key); {
+		case op.Path == canaryPath:
+			is.Canary = s.Canary
+		case op.Path == deploymentPath:
+			is.DeploymentID = s.DeploymentID
+		case op.Path == variablesPath:
+			for _, key := range keys(s.overrides(), is.overrides()) {
+				is.Variables = as(is.Variables, s.Variables, key)
+			}
+		case path == variablesPath:
+			is.Variables = as(is.Variables, s.Variables, key)
+		case is.Canary == nil:
+		case op.Path == percentPath:
+			is.Canary.Percent = s.Canary.Percent
+		case op.Path == canaryDeploy:
+			is.Canary.DeploymentID = s.Canary.DeploymentID
+		case op.Path == stageCachePath:
+			is.Canary.UseStageCache = s.Canary.UseStageCache
+		case path == overridesPath:
+			is.Canary.Overrides = as(is.Canary.Overrides, s.Canary.Overrides, key)
+		}
+	}
+	return is
+}
+
+// without is the stage without what the operations set below this path.
+func (s State) without(path string, ops []Operation) State {
+	var undo []Operation
+	for _, op := range ops {
+		if strings.HasPrefix(op.Path, path+"/") {
+			undo = append(undo, remove(op.Path))
+		}
+	}
+	return s.with(undo...)
+}
+
+func (s State) overrides() map[string]string {
+	if s.Canary == nil {
+		return nil
+	}
+	return s.Canary.Overrides
+}
+
+// as is the map with a key as it was.
+func as(m, was map[string]string, key string) map[string]string {
+	if value, had := was[key]; had {
+		return set(m, key, replace(key, value))
+	}
+	return set(m, key, remove(key))
+}
+
 func set(m map[string]string, key string, op Operation) map[string]string {
 	m = maps.Clone(m)
 	if op.Op == "remove" {
