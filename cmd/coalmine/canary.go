@@ -360,6 +360,12 @@ func (h *byHand) promote() *cobra.Command {
 			return changes, false, err
 		}
 		moved, err := c.Repoint(ctx, j, ref, judged)
+		switch {
+		case err != nil && moved.Touched:
+			err = fmt.Errorf("promoted, and the repoint broke off: %w", err)
+		case err != nil:
+			err = fmt.Errorf("promoted, but not repointed: %w", err)
+		}
 		return append(changes, moved), false, err
 	})
 	act := c.RunE

@@ -148,6 +148,38 @@ func TestInterruptedByHand(t *testing.T) {
 	s.asBefore(t)
 }
 
+// Interrupted after any of its writes, a promote that is to repoint says what is live by then, and what takes it back.
+func TestInterruptedBetweenPromoteAndRepoint(t *testing.T) {
+	for write, says := range []string{
+		"promoted, but its settings are left at 0%: cancelled",
+		"promoted, but not repointed: repoint on prod: ",
+		"promoted, and the repoint broke off: repoint on prod: ",
+	} {
+		s := newSystem(t, emulator.Faults{Seed: 1})
+		s.byHand(t)(0, "lambdaAlias=staging", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+		s.before = s.read(t)
+		ctx, interrupt := context.WithCancel(t.Context())
+		writes := 0
+		s.through(t, func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
+			if r.Method == http.MethodPatch || r.Method == http.MethodPut {
+				if writes == write {
+					interrupt() // the write under way is finished
+				}
+				writes++
+			}
+			return false
+		})
+		code, stdout, stderr := coalmine(t, ctx, s.env, "canary", "promote", "--api", "products", "--path", "/products", "--then", "repoint")
+		lines := strings.Split(strings.TrimSpace(stderr), "\n")
+		last := lines[len(lines)-1]
+		if code != exitInterrupted || writes != write+1 || !strings.Contains(last, says) || !strings.Contains(last, "cancelled; coalmine canary recover "+s.env["XDG_STATE_HOME"]) {
+			t.Errorf("interrupted at write %d of %d: exit %d, want 130 and %q in the last line of\n%s%s", write+1, writes, code, says, stdout, stderr)
+		}
+		s.byHand(t)(0, `variable lambdaAlias: "staging" -> "prod"`, "recover")
+		s.asBefore(t)
+	}
+}
+
 // A misspelt override is found before anything is changed, and by the name that was meant.
 func TestMisspeltOverride(t *testing.T) {
 	s := newSystem(t, emulator.Faults{Seed: 1})
