@@ -150,9 +150,6 @@ func (r *recovery) restoreAll(ctx context.Context, client *stage.Client, paths [
 			continue
 		}
 		r.made(more, err)
-		if errors.Is(err, stage.ErrChanged) {
-			err = fmt.Errorf("%w; --anyway puts the state of the journal back over it, --dismiss closes the journal and leaves all as it is", err)
-		}
 		changes, errs = append(changes, more...), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {

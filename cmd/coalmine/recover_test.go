@@ -64,7 +64,11 @@ func TestRecoverByHand(t *testing.T) {
 
 	s.tampered(t)
 	s.before = s.read(t)
-	says(recover(12), "stage changed under test, by somebody else", "--anyway", "--dismiss")
+	refusal := recover(12)
+	says(refusal, "stage changed under test, by somebody else", `: variable theirs: unset -> "x"; coalmine canary recover --dismiss `+path)
+	if strings.Contains(refusal, "canary: none") || strings.Count(refusal, "--anyway") != 1 || strings.Count(refusal, "--dismiss") != 1 {
+		t.Errorf("coalmine's own canary is called somebody else's, or the way out is told twice:\n%s", refusal)
+	}
 	says(recover(2, "--anyway", "--dismiss"), "want one of them")
 	says(recover(0, "--anyway", "--dry-run"), `variable theirs: "x" ->`, "-> none")
 	says(recover(0, "--dismiss", "--dry-run"), "would be dismissed", "left behind: canary: none -> 10.0%")

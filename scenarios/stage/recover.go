@@ -131,7 +131,7 @@ func (c *Client) recoverStory(ctx context.Context, j *Journal, story Story, anyw
 		to.Canary, as = nil, "else as it was, its canary gone by somebody else's doing"
 	default:
 		return Change{}, fmt.Errorf("recover %s: %w, by somebody else since %s: %s; coalmine canary recover --dismiss %s leaves the stage as it is and closes the journal; --anyway puts back what was",
-			ref, ErrChanged, story.At.Format(time.RFC3339), joined(now.differ(story.start())), j.path)
+			ref, ErrChanged, story.At.Format(time.RFC3339), joined(nearest(now, story.possible())), j.path)
 	}
 	if gone, err := c.discarded(ctx, story); err != nil {
 		return Change{}, fmt.Errorf("recover %s: %w", ref, err)
