@@ -28,7 +28,7 @@ func (w world) attackCommand() *cobra.Command {
 		Short: "Send traffic and show who answered, without judging",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := errors.Join(t.check(w), o.check()); err != nil {
+			if err := errors.Join(t.check(w), o.check(), spare(t.reads(), o.writes(&t.requests))); err != nil {
 				return err
 			}
 			if duration <= 0 {

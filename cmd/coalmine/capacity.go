@@ -73,7 +73,7 @@ by then is shown.`,
 	f.StringVar(&r.target.lambdaAlias, "lambda-alias", "", "`FUNCTION:ALIAS` whose weights split the traffic of --url, instead of --api")
 	r.output.reports.flags(f)
 	f.StringVar(&r.output.out, "out", "", `run file, NDJSON (default a new file under $XDG_STATE_HOME/coalmine/runs; "none" for none)`)
-	f.BoolVarP(&r.output.quiet, "quiet", "q", false, "no progress, only warnings and the last line on standard error")
+	f.BoolVarP(&r.output.quiet, "quiet", "q", false, "no progress: where it runs, what was learned, warnings, the files written and the last line stay on standard error")
 	f.StringArrayVar(&r.objectives, "objective", nil, "`BOUND` like \"p99 <= 250ms\" or \"errors <= 0.1%\", repeatable")
 	f.StringVar(&r.Rating.Arm, "arm", analyze.ArmStage, "whose objectives they are: stage, baseline or canary")
 	f.StringVar(&r.Baseline, "baseline", "", "version that serves now, as the answers spell it, for --url")
@@ -163,7 +163,8 @@ func (r *rating) check(w world, f *pflag.FlagSet) error {
 	} else if r.target.url == "" && !r.target.controlled() {
 		return usagef("missing target: want --url URL, --api ID with --path, or a scenario like capacity-knee")
 	}
-	if err := errors.Join(r.target.check(w), r.output.reports.check()); err != nil {
+	if err := errors.Join(r.target.check(w), r.output.reports.check(),
+		spare(append(r.target.reads(), reads(r.scenario)), r.output.writes(&r.target.requests))); err != nil {
 		return err
 	}
 	switch {

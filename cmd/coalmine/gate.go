@@ -67,7 +67,7 @@ and stops there.
 
 func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 	mapped, err := mapInconclusive(g.inconclusive)
-	if err := errors.Join(g.target.check(w), g.output.check(), err, g.check(set)); err != nil {
+	if err := errors.Join(g.target.check(w), g.output.check(), err, g.check(set), g.spare()); err != nil {
 		return err
 	}
 	var where string
@@ -115,6 +115,12 @@ func (g *gate) run(ctx context.Context, w world, set *pflag.FlagSet) error {
 	}
 	_, err = w.tell(ctx, ready, &g.output, nil)
 	return mapped(err)
+}
+
+// spare refuses outputs that are inputs, or each other.
+func (g *gate) spare() error {
+	reads := append(g.target.reads(), flagged{"--policy", g.policy.file})
+	return spare(reads, append(g.output.writes(&g.target.requests), flagged{"--verdict-out", g.warrant}))
 }
 
 // check is what can be said of a gate without asking anybody: the control plane knows its canary, nobody that of a URL.

@@ -103,6 +103,11 @@ func TestBadInput(t *testing.T) {
 	}
 	unknown := write("unknown.yaml", "name: x\npolicy:\n  alfa: 0.1\n")
 	broken := write("broken.yaml", "name: [x\n")
+	policy, targets, link := write("policy.yaml", "alpha: 0.01\n"), write("targets.txt", "GET /a\n"), filepath.Join(dir, "link")
+	if err := os.Symlink(policy, link); err != nil {
+		t.Fatal(err)
+	}
+	story := write("story.yaml", "name: x\nbefore: {prod: \"1\"}\ncanary: {percent: 50, overrides: {lambdaAlias: staging}}\n")
 	percent := write("percent.yaml", "name: x\nbefore: {prod: \"1\"}\ncanary: {percent: 120, overrides: {lambdaAlias: staging}}\n")
 	same := write("same.yaml", "name: x\nbefore: {prod: \"1\"}\ncanary: {percent: 50, overrides: {lambdaAlias: staging}, version: \"1\"}\n")
 	gate := func(more ...string) []string {
@@ -138,6 +143,16 @@ func TestBadInput(t *testing.T) {
 		{gate("--latency-max", "p100=1s"), 2, "--latency-max: want a quantile p1 to p99.99"},
 		{gate("--split-margin", "60"), 2, "split.margin: 60 points around 50 % reach -10 to 110 %"},
 		{gate("--alpha", "0"), 2, "alpha: want more than 0 and less than 1, got 0"},
+		{gate("--policy", policy, "--out", policy), 2, "--out: " + policy + " is the file of --policy, too: want another name"},
+		{gate("--policy", policy, "--hits", link), 2, "--hits: " + link + " is the file of --policy, too"},
+		{gate("--method", "POST", "--body", "@"+broken, "--hits", broken), 2, "is the file of --body, too"},
+		{gate("--out", filepath.Join(dir, "new"), "--hits", dir+"/./new"), 2, "is the file of --hits, too"},
+		{[]string{"gate", "--api", "x", "--path", "/p", "--verdict-out", policy, "--policy", policy}, 2, "--verdict-out: " + policy + " is the file of --policy"},
+		{[]string{"attack", "--url", "http://127.0.0.1:1", "--targets", targets, "--out", targets}, 2, "is the file of --targets, too"},
+		{[]string{"verify", "--url", "http://127.0.0.1:1/", "--expect", "1", "--api-key-file", broken, "--out", broken}, 2, "is the file of --api-key-file, too"},
+		{[]string{"run", story, "--out", story}, 2, "is the file of the scenario, too"},
+		{[]string{"capacity", story, "--hits", story, "--objective", "errors <= 1%"}, 2, "is the file of the scenario, too"},
+		{gate("--format", "json", "--out-dir", dir, "--out", filepath.Join(dir, "report.json")), 2, "is the file of --out, too"},
 		{gate("--split-margin", "0"), 2, "--split-margin: want more than 0 points, got 0"},
 		{gate("--path", "/x"), 2, "the path of a --url belongs into the URL"},
 		{gate("--stage", "dev"), 2, "--stage is about --api"},
@@ -171,12 +186,16 @@ func TestBadInput(t *testing.T) {
 		{[]string{"stack", "up"}, 2, "which control plane? want AWS_ENDPOINT_URL"},
 		{[]string{"canary", "show"}, 2, "missing target: want --api"},
 		{[]string{"emulator", "--listen", "0.0.0.0:0"}, 2, "loopback"},
+		{gate("--out", "/dev/null", "--hits", "/dev/null"), 1, "connection refused"},
 	} {
 		code, stdout, stderr := coalmine(t, t.Context(), nil, tc.args...)
 		said := strings.TrimSpace(stderr)
 		if code != tc.code || !strings.Contains(said, tc.says) || strings.Contains(said, "\n") || stdout != "" {
 			t.Errorf("%q: exit %d, stdout %q, stderr %q; want exit %d and one line with %q", tc.args, code, stdout, said, tc.code, tc.says)
 		}
+	}
+	if text, err := os.ReadFile(policy); err != nil || string(text) != "alpha: 0.01\n" {
+		t.Errorf("the policy is gone: %q %v", text, err)
 	}
 }
 

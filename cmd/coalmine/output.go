@@ -35,7 +35,7 @@ func (o *output) flags(f *pflag.FlagSet) {
 	o.live.flags(f)
 	o.metrics.flags(f)
 	f.StringVar(&o.out, "out", "", `run file, NDJSON (default a new file under $XDG_STATE_HOME/coalmine/runs; "none" for none)`)
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, only warnings and the last line on standard error")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress: where it runs, what was learned, warnings, the files written and the last line stay on standard error")
 	f.BoolVar(&o.still, "no-progress", false, "no live view and no progress lines; what is changed is still said")
 }
 

@@ -31,7 +31,7 @@ func (p *policyFlags) alone(f *pflag.FlagSet) {
 	f.Float64Var(&p.beta, "beta", 0.05, "probability of a wrong REFUTED")
 	f.StringVar(&p.errorMax, "errors-max", "1%", "errors of the version")
 	f.StringArrayVar(&p.latencyMax, "latency-max", nil, "`BOUND` like p99=250ms, repeatable (default none)")
-	f.DurationVar(&p.settle, "settle", 0, "until then the absent version may answer (default 10s on loopback, 2m elsewhere)")
+	f.DurationVar(&p.settle, "settle", 0, "until then the absent version may answer (default 10s on loopback, 2m elsewhere"+shortened("a quarter"))
 	f.DurationVar(&p.maximum, "max-duration", 0, "then INCONCLUSIVE (default 1m on loopback, 15m elsewhere)")
 }
 
@@ -45,10 +45,15 @@ func (p *policyFlags) flags(f *pflag.FlagSet) {
 	f.Float64Var(&p.errorMargin, "errors-margin", 0.5, "points by which the canary's errors may exceed the baseline's")
 	f.StringArrayVar(&p.latencyMax, "latency-max", nil, "`BOUND` like p99=250ms, repeatable (default none)")
 	f.StringArrayVar(&p.latencyMore, "latency-margin", nil, "`BOUND` of canary against baseline like \"p95=10% or 1ms\", repeatable; \"none\" for no check (default p95=10% or 1ms)")
-	f.DurationVar(&p.settle, "settle", 0, "no split verdict before it (default 10s on loopback, 2m elsewhere)")
-	f.DurationVar(&p.minimum, "min-duration", 0, "delays PROMOTE only (default 10s on loopback, 5m elsewhere)")
+	f.DurationVar(&p.settle, "settle", 0, "no split verdict before it (default 10s on loopback, 2m elsewhere"+shortened("a quarter"))
+	f.DurationVar(&p.minimum, "min-duration", 0, "delays PROMOTE only (default 10s on loopback, 5m elsewhere"+shortened("half"))
 	f.DurationVar(&p.maximum, "max-duration", 0, "then INCONCLUSIVE (default 1m on loopback, 15m elsewhere)")
 	f.IntVar(&p.warmUp, "warm-up", 20, "hits per version that are not judged")
+}
+
+// shortened says what becomes of a default in a short run, as policy does it.
+func shortened(part string) string {
+	return "; without --policy at most " + part + " of a --max-duration that is given)"
 }
 
 func (p *policyFlags) policy(loopback bool) (analyze.Policy, error) {

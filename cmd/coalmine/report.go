@@ -46,7 +46,7 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 			if err := log.check(); err != nil {
 				return err
 			}
-			if err := shown.check(); err != nil {
+			if err := errors.Join(shown.check(), spare([]flagged{{"--policy", policy}}, []flagged{{"--out", log.out}})); err != nil {
 				return err
 			}
 			if len(args) != 1 {

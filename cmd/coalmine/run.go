@@ -65,7 +65,8 @@ Built-in: ` + strings.Join(scenarios.Builtin(), ", ") + `
 const onAWS = "products-on-aws"
 
 func (p *play) run(ctx context.Context, w world, name string) error {
-	if err := errors.Join(p.output.check(), p.requests.check(w)); err != nil {
+	if err := errors.Join(p.output.check(), p.requests.check(w),
+		spare(append(p.requests.reads(), reads(name)), p.output.writes(&p.requests))); err != nil {
 		return err
 	}
 	if p.given("max-rate") && !(p.maxRate > 0) {

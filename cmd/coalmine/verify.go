@@ -29,7 +29,7 @@ The last line begins with "coalmine: VERIFIED", "coalmine: REFUTED" or
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
-			if err := errors.Join(t.check(w), o.check()); err != nil {
+			if err := errors.Join(t.check(w), o.check(), spare(append(t.reads(), flagged{"--policy", p.file}), o.writes(&t.requests))); err != nil {
 				return err
 			}
 			if !t.controlled() && v.Expect == "" {
