@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -137,11 +138,13 @@ func newcomer(t *testing.T) (dir string, run func(script string, limit time.Dura
 	}
 }
 
+var wholeWalk = flag.Bool("walk", false, "run the walk of the README")
+
 // The walk through the README is taken as a newcomer would, in an empty directory, block by block in one shell, and
 // prints what the README shows: each line of it that has no number, and the last lines with any numbers.
 func TestWalkInREADME(t *testing.T) {
-	if testing.Short() {
-		t.Skip("sends load for some seconds")
+	if !*wholeWalk {
+		t.Skip("takes 25 s: .ci/run has it with -walk")
 	}
 	address := freeAddress(t)
 	script, shown := "", []string{}
