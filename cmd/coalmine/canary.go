@@ -108,7 +108,7 @@ func (h *byHand) made(changes []stage.Change, err error) {
 	for _, change := range changes {
 		switch {
 		case err != nil && change.Sent():
-			fmt.Fprintln(h.stdout, change)
+			fmt.Fprintln(h.stdout, strings.Join(change.Parts(), "\n"))
 		case err == nil:
 			for _, line := range change.Done() {
 				if !slices.Contains(h.announced, line) {

@@ -180,6 +180,35 @@ func TestInterruptedBetweenPromoteAndRepoint(t *testing.T) {
 	}
 }
 
+// A promote that met somebody else's change leaves nothing of its own: standard output tells what was done, and what took it
+// back, and nothing of theirs.
+func TestPromoteBesideSomebodyElse(t *testing.T) {
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	s.byHand(t)(0, "lambdaAlias=staging", "create", "--percent", "10", "--override", "lambdaAlias=staging")
+	before := s.read(t)
+	s.through(t, func(_ http.ResponseWriter, r *http.Request, body []byte) bool {
+		if r.Method == http.MethodPatch && bytes.Contains(body, []byte(`"copy"`)) {
+			s.tampered(t)
+		}
+		return false
+	})
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, "canary", "promote", "--api", "products")
+	want := `promote canary on prod
+  variable lambdaAlias: "prod" -> "staging"
+  canary percent: 10.0 -> 0.0
+  patch operations: [{"op":"replace","path":"/canarySettings/percentTraffic","value":"0.0"},` +
+		`{"op":"copy","path":"/variables","from":"/canarySettings/stageVariableOverrides"},{"op":"copy","path":"/deploymentId","from":"/canarySettings/deploymentId"}]
+  undone by: [{"op":"replace","path":"/variables/lambdaAlias","value":"prod"},{"op":"replace","path":"/canarySettings/percentTraffic","value":"10.0"}]
+`
+	if code != exitVoid || stdout != want || !strings.HasSuffix(stderr, "variable theirs: unset -> \"x\"; undone, the stage is as it was but for that change\n") {
+		t.Errorf("exit %d, want 12 and\n%s\ngot\n%s\n%s", code, want, stdout, stderr)
+	}
+	after := s.read(t)
+	if delete(after.Variables, "theirs"); len(after.Differs(before)) > 0 {
+		t.Errorf("%v", after.Differs(before))
+	}
+}
+
 // A misspelt override is found before anything is changed, and by the name that was meant.
 func TestMisspeltOverride(t *testing.T) {
 	s := newSystem(t, emulator.Faults{Seed: 1})

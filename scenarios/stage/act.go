@@ -127,10 +127,14 @@ func (a *act) do(ctx context.Context, deeds []deed) error {
 		if err != nil {
 			return err
 		}
-		a.change.Operations = append(a.change.Operations, d.ops...)
-		a.change.Moves = append(a.change.Moves, moves([]deed{d})...)
 	}
 	return nil
+}
+
+// did notes a deed that took effect.
+func (a *act) did(d deed) {
+	a.change.Operations = append(a.change.Operations, d.ops...)
+	a.change.Moves = append(a.change.Moves, moves([]deed{d})...)
 }
 
 // beside is the error of a patch that did all it should, beside a change of somebody else's that it did not touch.
@@ -214,6 +218,7 @@ func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	a.at, a.fresh = after, true
 	a.j.saw(after)
 	if len(diff) == 0 {
+		a.did(d)
 		return Outcome{}, nil
 	}
 	if d.partly(was, after) {
@@ -222,9 +227,13 @@ func (a *act) send(ctx context.Context, d deed) (Outcome, error) {
 	switch {
 	case took:
 		// It did, and somebody changed it at once: that is theirs, and not undone.
+		a.did(d)
 		return Outcome{}, fmt.Errorf("%w, right after it was %s: %s", ErrChanged, d.done(), joined(diff))
 	case r.err == nil:
 		if e := d.overtaken(was, want, after); e != nil {
+			if beside(e) != nil {
+				a.did(d)
+			}
 			return e.found(), e
 		}
 		return d.found(after), &notTaken{diff: diff}
@@ -369,6 +378,7 @@ func (a *act) undo(ctx context.Context, cause error) error {
 		err = back.clean(ctx)
 	}
 	a.at = back.at
+	a.change.undone = &undone{from: len(a.change.Operations), moves: len(a.change.Moves)}
 	a.change.Operations = append(a.change.Operations, back.change.Operations...)
 	a.change.Moves = append(a.change.Moves, back.change.Moves...)
 	a.change.Deleted = back.change.Deleted

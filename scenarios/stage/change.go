@@ -19,8 +19,12 @@ type Change struct {
 	Notes      []string    `json:"notes,omitempty"`   // what a person should know, one sentence each
 	Touched    bool        `json:"touched,omitempty"` // a request left that may have changed something: all but one that AWS certainly refused
 
-	untidy error // why a deployment was left that can still be deleted
+	untidy error   // why a deployment was left that can still be deleted
+	undone *undone // where what was done is taken back; nil: it is not
 }
+
+// undone says where the undo begins in a change's operations and moves.
+type undone struct{ from, moves int }
 
 // Lines are the difference that the change makes, and the exact operations.
 func (c Change) Lines() []string {
@@ -37,6 +41,31 @@ func (c Change) Lines() []string {
 	}
 	if len(c.Operations) > 0 {
 		lines = append(lines, "  patch operations: "+c.JSON())
+	}
+	return append(lines, c.Results()...)
+}
+
+// Parts are the lines for a change that went wrong: what it did, and what took that back, without what somebody else made of
+// the stage meanwhile.
+func (c Change) Parts() []string {
+	own, back := c, Change{}
+	if u := c.undone; u != nil {
+		own.Operations, own.Moves = c.Operations[:u.from], c.Moves[:u.moves]
+		back.Operations, back.Moves = c.Operations[u.from:], c.Moves[u.moves:]
+	}
+	own.After = c.Before.with(own.Operations...)
+	own.Created, own.Deleted, own.Notes = "", nil, nil
+	lines := own.Lines()
+	if !own.Sent() {
+		lines = lines[:1] // not "no difference": a deployment that it made may be left
+	}
+	if len(back.Operations) > 0 {
+		lines = append(lines, "  undone by: "+back.JSON())
+	}
+	for _, m := range back.Moves {
+		for _, d := range m.To.pointing(m.Was) {
+			lines = append(lines, "  undone by: "+d)
+		}
 	}
 	return append(lines, c.Results()...)
 }
