@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -469,6 +470,9 @@ func TestInterruptedPromote(t *testing.T) {
 
 // A terminal that is closed, and a reader of the progress that has read enough, leave no canary behind.
 func TestHangup(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("started with hangups ignored (nohup), which coalmine respects")
+	}
 	for name, trouble := range map[string]func(*os.Process, io.Closer){
 		"hangup": func(p *os.Process, _ io.Closer) { p.Signal(syscall.SIGHUP) },
 		"closed pipe": func(p *os.Process, progress io.Closer) {
