@@ -138,6 +138,7 @@ act: {promote: promote, reject: rollback, inconclusive: rollback}
 
 // An interrupt stops the load, removes the canary that run made, and keeps the evidence.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, emulator.Faults{Seed: 1})
 	ctx, interrupt := context.WithCancel(t.Context())
 	go func() {
@@ -276,6 +277,7 @@ func TestGateAfterAWSCLI(t *testing.T) {
 
 // A stage that somebody else changes during the load promotes nothing.
 func TestChangedUnderTest(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
@@ -326,6 +328,7 @@ act: {promote: promote, reject: rollback, inconclusive: rollback}
 
 // A canary that breaks once it has all the traffic is taken back.
 func TestBrokenAfterPromote(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
@@ -351,6 +354,7 @@ func TestBrokenAfterPromote(t *testing.T) {
 
 // A control plane that refuses the promote leaves the stage as it was, and says what it refused.
 func TestRefusedPromote(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
@@ -398,6 +402,7 @@ func TestStack(t *testing.T) {
 
 // A verdict that comes while the canary is still being deployed is a verdict: the deployment is not broken off.
 func TestVerdictBeforeDeployed(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}})
 	s.through(t, func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
 		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/deployments") {
@@ -418,6 +423,7 @@ func TestVerdictBeforeDeployed(t *testing.T) {
 
 // A canary that somebody else makes while run asks the stage is not run's to remove.
 func TestCanaryOfSomebodyElse(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, emulator.Faults{Seed: 1})
 	var asked atomic.Int64
 	s.through(t, func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
@@ -446,6 +452,7 @@ func TestCanaryOfSomebodyElse(t *testing.T) {
 
 // An interrupt during the promote leaves the stage as it was, and is an interrupt.
 func TestInterruptedPromote(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
