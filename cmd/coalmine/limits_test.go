@@ -14,7 +14,7 @@ import (
 
 // A story sends not one request more than --max-requests, whatever sends them, and says that this is why it ended.
 func TestMaxRequests(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	s := newSystem(t, emulator.Faults{Seed: 1})
 	var sent atomic.Int64
 	s.through(t, func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {

@@ -122,6 +122,13 @@ func written(t *testing.T, name, text string) string {
 	return path
 }
 
+// beside lets a story that latency does not decide run beside another: not with -short, where the race detector makes one enough.
+func beside(t *testing.T) {
+	if !testing.Short() {
+		t.Parallel()
+	}
+}
+
 // scenario is quick to get to its canary, and slow to decide; latency, which a busy machine has its part in, is not what its tests
 // are about.
 func scenario(t *testing.T) string {
@@ -138,7 +145,7 @@ act: {promote: promote, reject: rollback, inconclusive: rollback}
 
 // An interrupt stops the load, removes the canary that run made, and keeps the evidence.
 func TestInterrupt(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	s := newSystem(t, emulator.Faults{Seed: 1})
 	ctx, interrupt := context.WithCancel(t.Context())
 	go func() {
@@ -176,7 +183,7 @@ func TestKill(t *testing.T) {
 	}
 	for at, change := range []string{"create", "make a deployment", "deploy", "promote", "remove the settings"} {
 		t.Run(change, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			s := newSystem(t, emulator.Faults{Seed: 1})
 			killed := exec.Command(self, "run", quick(t), "--out", "none")
 			var changes atomic.Int32
@@ -277,7 +284,7 @@ func TestGateAfterAWSCLI(t *testing.T) {
 
 // A stage that somebody else changes during the load promotes nothing.
 func TestChangedUnderTest(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
@@ -328,7 +335,7 @@ act: {promote: promote, reject: rollback, inconclusive: rollback}
 
 // A canary that breaks once it has all the traffic is taken back.
 func TestBrokenAfterPromote(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
@@ -354,7 +361,7 @@ func TestBrokenAfterPromote(t *testing.T) {
 
 // A control plane that refuses the promote leaves the stage as it was, and says what it refused.
 func TestRefusedPromote(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
@@ -402,7 +409,7 @@ func TestStack(t *testing.T) {
 
 // A verdict that comes while the canary is still being deployed is a verdict: the deployment is not broken off.
 func TestVerdictBeforeDeployed(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}})
 	s.through(t, func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
 		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/deployments") {
@@ -423,7 +430,7 @@ func TestVerdictBeforeDeployed(t *testing.T) {
 
 // A canary that somebody else makes while run asks the stage is not run's to remove.
 func TestCanaryOfSomebodyElse(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	s := newSystem(t, emulator.Faults{Seed: 1})
 	var asked atomic.Int64
 	s.through(t, func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
@@ -452,7 +459,7 @@ func TestCanaryOfSomebodyElse(t *testing.T) {
 
 // An interrupt during the promote leaves the stage as it was, and is an interrupt.
 func TestInterruptedPromote(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
@@ -489,7 +496,7 @@ func TestHangup(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			s := newSystem(t, emulator.Faults{Seed: 1})
 			self, err := os.Executable()
 			if err != nil {
@@ -538,7 +545,7 @@ func TestRefusedStep(t *testing.T) {
 		}, "abort canary on prod: UpdateStage restapis/", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}}) // a sure reject
 			var healed atomic.Bool
 			s.through(t, func(w http.ResponseWriter, r *http.Request, body []byte) bool {
