@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
@@ -179,7 +178,7 @@ func capacityJUnit(w io.Writer, r analyze.Rated) error {
 	}
 	suite := testsuite{
 		Name: "coalmine", Package: "coalmine", Timestamp: r.Header.Started.UTC().Format("2006-01-02T15:04:05"), Hostname: "localhost",
-		Time: seconds(r.Result.Took), Tests: 1, Cases: []testcase{asked}, Out: printed{table.String()}, Err: printed{CapacityLine(r)},
+		Time: seconds(r.Result.Took), Cases: []testcase{asked}, Out: printed{table.String()}, Err: printed{CapacityLine(r)},
 	}
 	for _, p := range []property{{"kind", string(r.Result.Kind)}, {"interval", capacitySpan(r.Result)}, {"objectives", strings.Join(bounds(r), ", ")},
 		{"arm", r.Rating.Arm}, {"where", r.Rating.Target.Where}, {"url", r.Rating.Target.URL}, {"tool", r.Header.Tool}} {
@@ -187,22 +186,7 @@ func capacityJUnit(w io.Writer, r analyze.Rated) error {
 			suite.Properties = append(suite.Properties, property{p.Name, visible(p.Value)})
 		}
 	}
-	switch {
-	case asked.Failure != nil:
-		suite.Failures = 1
-	case asked.Skipped != nil:
-		suite.Skipped = 1
-	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	encoder := xml.NewEncoder(w)
-	encoder.Indent("", "  ")
-	if err := encoder.Encode(testsuites{Suite: suite}); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return suite.write(w)
 }
 
 // CapacityProgress is how a search stands, in one line.
