@@ -76,7 +76,7 @@ func (l *lab) findings(c *stage.Client, p Plan) []Finding {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return Check(l.t.Context(), c, l.ref, target, p)
+	return Read(l.t.Context(), c, l.ref, target, p).Judge(p)
 }
 
 // want holds one check's findings to a level and a text.

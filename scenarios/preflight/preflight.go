@@ -1,11 +1,8 @@
 package preflight
 
 import (
-	"context"
 	"net/http"
 	"time"
-
-	"coalmine/scenarios/stage"
 )
 
 // Plan is what a run intends.
@@ -55,11 +52,6 @@ func Checks() []string {
 		names[i] = c.name
 	}
 	return names
-}
-
-// Check reads what the checks need beyond the target, and judges it.
-func Check(ctx context.Context, c *stage.Client, ref stage.Ref, t stage.Target, p Plan) []Finding {
-	return Read(ctx, c, ref, t, p).Judge(p)
 }
 
 // Judge finds what there is to say, at least one finding for each of Checks. It can be called again with a plan that
