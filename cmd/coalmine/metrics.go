@@ -39,16 +39,10 @@ func (m *metrics) check() error {
 		}
 		return nil
 	}
-	host, _, err := net.SplitHostPort(m.address)
-	switch {
-	case err != nil:
-		return usagef("--metrics: %w: want HOST:PORT, like 127.0.0.1:9464", err)
-	case !m.anywhere && !loopbackHost(host):
-		return usagef("--metrics: %s can be reached by other machines: want 127.0.0.1:PORT, or --metrics-anywhere, too", m.address)
-	case m.linger < 0:
+	if m.linger < 0 {
 		return usagef("--metrics-linger: want a time, like 30s, got %s", m.linger)
 	}
-	return nil
+	return listenable("metrics", m.address, "127.0.0.1:9464", m.anywhere)
 }
 
 // open listens, before anything is sent.

@@ -46,12 +46,17 @@ func (l *live) check() error {
 		}
 		return nil
 	}
-	host, _, err := net.SplitHostPort(l.address)
+	return listenable("serve", l.address, "127.0.0.1:8099", l.anywhere)
+}
+
+// listenable says of a flag's address whether it can be one to listen on, and is this machine's own unless anywhere allows more.
+func listenable(flag, address, example string, anywhere bool) error {
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return usagef("--serve: %w: want HOST:PORT, like 127.0.0.1:8099", err)
+		return usagef("--%s: %w: want HOST:PORT, like %s", flag, err, example)
 	}
-	if !l.anywhere && !loopbackHost(host) {
-		return usagef("--serve: %s can be reached by other machines: want 127.0.0.1:PORT, or --serve-anywhere, too", l.address)
+	if !anywhere && !loopbackHost(host) {
+		return usagef("--%s: %s can be reached by other machines: want 127.0.0.1:PORT, or --%s-anywhere, too", flag, address, flag)
 	}
 	return nil
 }
