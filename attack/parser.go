@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	bufferBytes  = 4 << 10  // to begin with
+	bufferBytes  = 2 << 10  // to begin with
 	trailerBytes = 64 << 10 // longer trailers are no end of an answer
 	chunkLine    = 4 << 10  // a longer line before a chunk is none
 	chunkExcess  = 16 << 10 // so much more than its data may chunks say, as in net/http

@@ -2,12 +2,16 @@ package attack
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
 
 // forever is a wait that only a worker's return ends.
 const forever = time.Duration(math.MaxInt64)
+
+// surplus is how long a connection lies idle until it is closed: a stall opens many that nobody needs afterwards.
+const surplus = 30 * time.Second
 
 // queue decides which hit of an open loop goes out next, when, and over which connection. Hits go out in the order
 // of their due times, so that those waiting are nothing but a range of numbers.
@@ -25,6 +29,7 @@ type queue struct {
 	pace    catchUp
 	idle    []*worker // the last one idle is the first one used: few connections, and warm ones
 	workers int
+	warm    int  // as many are kept, however idle
 	waiting bool // the dispatcher waits for a worker
 
 	// blocked: hits wait, or waited and are now spread, because every connection was busy. It lasts until no hit
@@ -42,10 +47,11 @@ type hit struct {
 // A worker is an open connection, or one about to be, and whoever waits for its answer.
 type worker struct {
 	connection *connection
-	hits       chan hit
+	hits       chan hit      // closed: there is nothing more for it
+	idle       time.Duration // since, on the clock
 }
 
-func newWorker(c *connection) *worker { return &worker{c, make(chan hit, 1)} }
+func newWorker(c *connection) *worker { return &worker{connection: c, hits: make(chan hit, 1)} }
 
 // openLoop prepares the queue and starts the dispatcher.
 func (r *run) openLoop(warm []*connection) {
@@ -74,7 +80,7 @@ func (r *run) openLoop(warm []*connection) {
 		q.idle = append(q.idle, w)
 		r.running.Go(func() { r.work(w) })
 	}
-	q.workers = len(warm)
+	q.workers, q.warm = len(warm), len(warm)
 	r.running.Go(r.dispatch)
 }
 
@@ -82,13 +88,14 @@ func (r *run) openLoop(warm []*connection) {
 func (r *run) dispatch() {
 	sleep, end := newSleep(r.ctx)
 	defer end()
+	var ahead lead
 	for r.ctx.Err() == nil {
 		wait, more := r.dispatchDue()
 		switch {
 		case !more:
 			return
 		case wait < forever:
-			sleep(wait)
+			ahead.sleep(wait, sleep, r.now)
 		default:
 			select {
 			case <-r.queue.kick:
@@ -154,8 +161,8 @@ func (q *queue) take(now time.Duration) (blocked bool) {
 func (q *queue) again(w *worker, now clock) (hit, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	t := now()
 	if q.next < q.limit {
-		t := now()
 		h, wait := q.ready(t)
 		if h.due <= t && len(q.idle) == 0 && q.workers == q.connections {
 			q.blocked = true
@@ -165,7 +172,13 @@ func (q *queue) again(w *worker, now clock) (hit, bool) {
 			return h, true
 		}
 	}
+	w.idle = t
 	q.idle = append(q.idle, w)
+	if least := q.idle[0]; t-least.idle > surplus && q.workers > q.warm {
+		q.idle = slices.Delete(q.idle, 0, 1)
+		q.workers--
+		close(least.hits)
+	}
 	if q.waiting {
 		q.waiting = false
 		notify(q.kick)
@@ -179,8 +192,11 @@ func (r *run) work(w *worker) {
 	s := sender{run: r, connection: w.connection}
 	for {
 		select {
-		case h := <-w.hits:
-			for more := true; more && r.ctx.Err() == nil; h, more = r.queue.again(w, r.now) {
+		case h, more := <-w.hits:
+			if !more {
+				return
+			}
+			for ; more && r.ctx.Err() == nil; h, more = r.queue.again(w, r.now) {
 				sent := r.now()
 				r.tally.sent(h.due, sent, h.blocked)
 				s.send(h.number, h.due, sent)
