@@ -124,11 +124,19 @@ func (j *Judge) Note(e Event) {
 		if e.Detail["error"] == "" {
 			j.action = "promoted and repointed"
 		}
-	case ControlTrouble:
-		j.notes = append(j.notes, sentence("from %s on the stage could not be read: %s", Short(e.At), e.Detail["what"]))
-	case Note:
-		j.notes = append(j.notes, e.Detail["text"])
 	}
+	j.notes = append(j.notes, e.said()...)
+}
+
+// said is what an event alone adds to a report's notes.
+func (e Event) said() []string {
+	switch e.Name {
+	case ControlTrouble:
+		return []string{sentence("from %s on the stage could not be read: %s", Short(e.At), e.Detail["what"])}
+	case Note:
+		return []string{e.Detail["text"]}
+	}
+	return nil
 }
 
 // measuring keeps what happens beside a during phase or a bake that has no verdict yet: what happens later puts none in
@@ -439,6 +447,9 @@ func (j *Judge) failedBefore() *phase {
 
 // Finish says why the run ended.
 func (j *Judge) Finish(e End) { j.end = e }
+
+// Events are what happened so far.
+func (j *Judge) Events() []Event { return j.events }
 
 // Target is who is asked, and which two versions are compared.
 func (j *Judge) Target() Target { return j.header.Target }

@@ -17,11 +17,12 @@ type Rated struct {
 	Rates    []TrialArm      `json:"rates,omitempty"` // of the stage and each arm at the lower bound
 	Asked    Outcome         `json:"asked"`           // whether the rate that was asked for is carried; Undecided also where none was
 	Sentence string          `json:"sentence"`
+	Notes    []string        `json:"notes,omitempty"`
 	End      End             `json:"end"`
 }
 
-// Rate puts together what is known of a search: all follows from its trials.
-func Rate(h Header, r Rating, trials []TrialReport, end End) (Rated, error) {
+// Rate puts together what is known of a search: all follows from its trials, and from what happened beside them.
+func Rate(h Header, r Rating, trials []TrialReport, events []Event, end End) (Rated, error) {
 	search, err := capacity.New(r.Search)
 	if err != nil {
 		return Rated{}, fmt.Errorf("run file: rating: %w", err)
@@ -33,6 +34,9 @@ func Rate(h Header, r Rating, trials []TrialReport, end End) (Rated, error) {
 		search.Stop(why)
 	}
 	rated := Rated{Header: h, Rating: r, Trials: trials, Result: search.Result(), End: end}
+	for _, e := range events {
+		rated.Notes = append(rated.Notes, e.said()...)
+	}
 	if b := rated.Result.Lower; b != nil {
 		for _, t := range trials {
 			if t.Rate == b.Rate && t.Outcome == capacity.Pass {
@@ -60,11 +64,11 @@ func (e End) stopped() string {
 }
 
 // asked compares the bounds with the rate that was asked for. A proven bound is enough, however the search ended, but for a
-// target that changes.
+// target that changes, or was changed: nobody knows by which of its trials.
 func (r *Rated) asked() Outcome {
 	lower, upper := r.Result.Lower, r.Result.Upper
 	switch want := r.Rating.AtLeast; {
-	case want == 0, r.Result.Kind == capacity.Drifting:
+	case want == 0, r.Result.Kind == capacity.Drifting, r.End.Reason == EndChanged:
 	case lower != nil && lower.Proven && lower.Rate >= want:
 		return Pass
 	case upper != nil && upper.Proven && upper.Rate <= want && r.Result.Kind != capacity.Generator:
@@ -162,6 +166,7 @@ func ReadRated(file io.Reader) (Rated, error) {
 	var h Header
 	var rating *Rating
 	var trials []TrialReport
+	var events []Event
 	end := End{Reason: "crashed", Error: "the run file has no end"}
 	err := Read(file, func(r Record) error {
 		switch {
@@ -171,6 +176,8 @@ func ReadRated(file io.Reader) (Rated, error) {
 			}
 		case r.Rating != nil:
 			rating = r.Rating
+		case r.Event != nil:
+			events = append(events, *r.Event)
 		case r.Trial != nil:
 			trials = append(trials, *r.Trial)
 		case r.End != nil:
@@ -184,5 +191,5 @@ func ReadRated(file io.Reader) (Rated, error) {
 	if rating == nil {
 		return Rated{}, ErrNotRated
 	}
-	return Rate(h, *rating, trials, end)
+	return Rate(h, *rating, trials, events, end)
 }

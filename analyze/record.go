@@ -115,7 +115,10 @@ type Evidence struct {
 	Fail float64 `json:"log_fail"`
 }
 
-// End is why a run ended: verdict, budget, interrupted, breaker or error. A run file without it crashed; one that is
+// EndChanged is why a search for a capacity ended whose stage changed.
+const EndChanged = "changed"
+
+// End is why a run ended: verdict, budget, interrupted, breaker, changed or error. A run file without it crashed; one that is
 // broken is unreadable.
 type End struct {
 	Reason string `json:"reason"`

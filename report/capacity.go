@@ -94,6 +94,9 @@ func capacityFacts(r analyze.Rated) (all [][2]string) {
 	if r.Rating.Target.Covers != "" {
 		add("covers", "%s", r.Rating.Target.Covers)
 	}
+	for _, note := range r.Notes {
+		add("note", "%s", note)
+	}
 	return all
 }
 

@@ -2,11 +2,13 @@ package scenarios
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -56,10 +58,13 @@ type Capacity struct {
 
 	Watch func(analyze.Rated, *analyze.TrialReport) // told after each trial, and several times a second of the one under way; may be nil
 	Say   func(string)                              // notes for a person; may be nil
+	Look  time.Duration                             // how often the stage is read meanwhile; 0: every 2 s
 
-	started time.Time
-	trials  []analyze.TrialReport
-	header  analyze.Header
+	recorder *Recorder
+	watcher  *watcher       // nil: there is no control plane
+	live     stage.Measured // under test
+	trials   []analyze.TrialReport
+	header   analyze.Header
 }
 
 // Prepare finds who answers, and makes sure that the arm under test can be told apart.
@@ -89,6 +94,13 @@ func (c *Capacity) Prepare(ctx context.Context, where, tool string) error {
 	c.Rating.Target = t
 	c.header = analyze.Header{Format: analyze.Format, Tool: tool, Command: "capacity", Target: t,
 		Plan: analyze.Plan{Connections: c.Plan.Connections, Timeout: c.Plan.Timeout, Targets: LoadTargets(c.Plan)}}
+	if c.Client != nil {
+		was, err := json.Marshal(c.live)
+		if err != nil {
+			return fmt.Errorf("run file: %w", err)
+		}
+		c.header.Stage = was
+	}
 	return nil
 }
 
@@ -98,6 +110,12 @@ func (c *Capacity) resolve(ctx context.Context, t *analyze.Target) error {
 	live, err := c.Client.Resolve(ctx, c.Ref)
 	if err != nil {
 		return Misnamed(err)
+	}
+	if c.live, err = c.Client.Measure(ctx, c.Ref); err != nil {
+		return err
+	}
+	if !c.Ref.Weighted() {
+		c.live.Stage = &live.State // what is asked is what was resolved
 	}
 	c.Plan.Path = c.Ref.Path
 	t.Covers = covered(live, c.Ref, c.Plan.Targets)
@@ -157,12 +175,19 @@ func (c *Capacity) say(line string) {
 	}
 }
 
-// Run searches. What is known so far is returned also when the context ends, a breaker trips or the time is used up; an
-// error is one of the run file.
+// changedError is why a search ends whose stage is not the one that it began with.
+type changedError struct{ what string }
+
+func (e changedError) Error() string { return stage.ErrChanged.Error() + ": " + e.what }
+
+// Run searches. What is known so far is returned also when the context ends, the stage changes, a breaker trips or the time
+// is used up; an error is one of the run file.
 func (c *Capacity) Run(ctx context.Context, file *analyze.Writer) (analyze.Rated, error) {
-	c.started = time.Now()
-	c.header.Started = c.started
-	file.Write(analyze.Record{Header: &c.header})
+	c.header.Started = time.Now()
+	var err error
+	if c.recorder, err = NewRecorder(c.header, file); err != nil {
+		return analyze.Rated{}, err
+	}
 	if c.Ceiling {
 		c.measureCeiling(ctx)
 	}
@@ -172,45 +197,103 @@ func (c *Capacity) Run(ctx context.Context, file *analyze.Writer) (analyze.Rated
 		return analyze.Rated{}, Preflight{err}
 	}
 	c.Rating.Search = search.Plan()
-	end := analyze.End{Reason: "verdict"}
-	c.warmUp(ctx)
-	for {
-		t, more := search.Next(time.Since(c.started), c.Rating.WarmUp+c.CoolDown)
-		if !more || ctx.Err() != nil {
-			break
-		}
-		report := c.trial(ctx, file, t)
-		if ctx.Err() != nil {
-			break
-		}
-		c.trials = append(c.trials, report)
-		file.Write(analyze.Record{Trial: &report})
-		search.Add(report.Done)
-		if why := c.stop(ctx, report); why != "" {
-			end = analyze.End{Reason: "breaker", Error: why}
-			break
-		}
-		c.watch(end, nil)
-	}
+	load, stop := context.WithCancelCause(ctx)
+	unwatch := c.lookOut(load, stop)
+	end := c.search(load, search, file)
+	unwatch()
+	var changed changedError
 	switch r := search.Result(); {
 	case ctx.Err() != nil:
 		end = analyze.End{Reason: "interrupted"}
+	case errors.As(context.Cause(load), &changed):
+		end = analyze.End{Reason: analyze.EndChanged, Error: changed.Error()}
 	case r.Stopped != "":
 		end = analyze.End{Reason: "budget", Error: r.Stopped}
 	}
+	stop(nil)
+	c.recorder.tell()
 	file.Write(analyze.Record{End: &end})
-	rated, err := analyze.Rate(c.header, c.Rating, c.trials, end)
+	rated, err := c.rate(end)
 	if err == nil && file.Err() != nil {
 		err = fmt.Errorf("run file: %w", file.Err())
 	}
 	return rated, err
 }
 
+// search runs trial after trial.
+func (c *Capacity) search(ctx context.Context, search *capacity.Search, file *analyze.Writer) (end analyze.End) {
+	end = analyze.End{Reason: "verdict"}
+	c.warmUp(ctx)
+	for {
+		t, more := search.Next(c.since(), c.Rating.WarmUp+c.CoolDown)
+		if !more || ctx.Err() != nil {
+			return end
+		}
+		report := c.trial(ctx, t)
+		c.look(ctx) // a change since the last look may be what the trial saw
+		if ctx.Err() != nil {
+			return end
+		}
+		c.trials = append(c.trials, report)
+		file.Write(analyze.Record{Trial: &report})
+		search.Add(report.Done)
+		if why := c.stop(ctx, report); why != "" {
+			return analyze.End{Reason: "breaker", Error: why}
+		}
+		c.watch(end, nil)
+	}
+}
+
+// since is the time since the search began.
+func (c *Capacity) since() time.Duration { return time.Since(c.header.Started) }
+
+// lookOut reads the stage now and then until the load is over: one that changes ends it.
+func (c *Capacity) lookOut(load context.Context, stop context.CancelCauseFunc) (done func()) {
+	if c.Client == nil {
+		return func() {}
+	}
+	var once sync.Once
+	c.watcher = &watcher{every: c.Look, ref: c.Ref, live: func() stage.Measured { return c.live },
+		read: func(ctx context.Context) (stage.Measured, error) { return c.Client.Again(ctx, c.live) },
+		note: func(name string, detail map[string]string) {
+			if name == analyze.StageChanged {
+				once.Do(func() {
+					c.recorder.Note(name, detail)
+					stop(changedError{detail["what"]})
+				})
+				return
+			}
+			c.recorder.Note(name, detail)
+		},
+		warn: c.say, without: "nobody can see whether the stage stays as it is"}
+	watching, end := context.WithCancel(load)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.watcher.watch(watching)
+	}()
+	return func() { end(); <-ended }
+}
+
+// look looks once more; one that fails, or takes long because AWS throttles, is no news.
+func (c *Capacity) look(ctx context.Context) {
+	if c.watcher == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	c.watcher.look(ctx)
+}
+
+func (c *Capacity) rate(end analyze.End) (analyze.Rated, error) {
+	return analyze.Rate(c.header, c.Rating, c.trials, c.recorder.Judge.Events(), end)
+}
+
 func (c *Capacity) watch(end analyze.End, under *analyze.TrialReport) {
 	if c.Watch == nil {
 		return
 	}
-	if rated, err := analyze.Rate(c.header, c.Rating, c.trials, end); err == nil {
+	if rated, err := c.rate(end); err == nil {
 		c.Watch(rated, under)
 	}
 }
@@ -218,7 +301,7 @@ func (c *Capacity) watch(end analyze.End, under *analyze.TrialReport) {
 // plan is the load of one trial.
 func (c *Capacity) plan(name string, rate float64, length time.Duration) attack.Plan {
 	p := c.Plan
-	p.Phase, p.Rate, p.Duration, p.Epoch = name, attack.RateOf(rate), length, c.started
+	p.Phase, p.Rate, p.Duration, p.Epoch = name, attack.RateOf(rate), length, c.header.Started
 	p.MaxRate = max(c.Rating.Search.Highest, attack.PerSecond(p.Rate)) // also while catching up
 	patience := c.Rating.Patience()
 	p.Patience = func() time.Duration { return patience }
@@ -226,31 +309,30 @@ func (c *Capacity) plan(name string, rate float64, length time.Duration) attack.
 }
 
 // trial sends one load until it is decided.
-func (c *Capacity) trial(ctx context.Context, file *analyze.Writer, t capacity.Trial) analyze.TrialReport {
+func (c *Capacity) trial(ctx context.Context, t capacity.Trial) analyze.TrialReport {
 	judge, err := analyze.NewTrial(c.Rating, t)
 	if err != nil {
 		panic("capacity: a trial of a rating that is not valid: " + err.Error())
 	}
 	shown := time.Now()
 	name := fmt.Sprintf("trial/%d", len(c.trials)+1)
-	for window := range attack.Run(ctx, c.plan(name, t.Rate, c.Rating.WarmUp+t.Longest)) {
-		file.Write(analyze.Record{Window: &window})
+	c.recorder.send(ctx, c.plan(name, t.Rate, c.Rating.WarmUp+t.Longest), nil, func(window attack.Window) bool {
 		if judge.Add(window); judge.Settled() {
-			break
+			return true
 		}
 		if time.Since(shown) >= 500*time.Millisecond {
 			shown = time.Now()
-			report := judge.Report(time.Since(c.started))
+			report := judge.Report(c.since())
 			c.watch(analyze.End{}, &report)
 		}
-	}
-	return judge.Report(time.Since(c.started))
+		return false
+	})
+	return judge.Report(c.since())
 }
 
 // warmUp makes connections and wakes the target, at the lowest rate.
 func (c *Capacity) warmUp(ctx context.Context) {
-	for range attack.Run(ctx, c.plan("warm-up", c.Rating.Search.Lowest, max(c.Rating.WarmUp, time.Second))) {
-	}
+	c.recorder.send(ctx, c.plan("warm-up", c.Rating.Search.Lowest, max(c.Rating.WarmUp, time.Second)), nil, func(attack.Window) bool { return false })
 }
 
 // stop is why nothing more may be sent, "" after the pause that a trial is followed by.
@@ -317,7 +399,7 @@ func (c *Capacity) measureCeiling(ctx context.Context) {
 	}()
 	defer server.Close()
 	const length = time.Second
-	plan := attack.Plan{Phase: "ceiling", Target: vegeta.Target{URL: "http://" + listener.Addr().String()}, Duration: length, Epoch: c.started}
+	plan := attack.Plan{Phase: "ceiling", Target: vegeta.Target{URL: "http://" + listener.Addr().String()}, Duration: length, Epoch: c.header.Started}
 	var hits uint64
 	for window := range attack.Run(ctx, plan) {
 		hits += window.Hits

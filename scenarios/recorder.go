@@ -78,6 +78,16 @@ func (r *Recorder) look() {
 
 // Traffic sends a phase's load until the judge has seen enough, the plan ends or the context does.
 func (r *Recorder) Traffic(ctx context.Context, plan attack.Plan, detail map[string]string) {
+	patience := r.Judge.Patience()
+	plan.Patience = func() time.Duration { return patience }
+	r.send(ctx, plan, detail, func(attack.Window) bool { return r.Judge.Settled() })
+	if r.Watch != nil {
+		r.Watch(r.Judge.Analysis())
+	}
+}
+
+// send sends a phase's load until a window was enough, the plan ends or the context does.
+func (r *Recorder) send(ctx context.Context, plan attack.Plan, detail map[string]string, enough func(attack.Window) bool) {
 	r.mu.Lock()
 	r.phase = plan.Phase
 	r.mu.Unlock()
@@ -89,30 +99,25 @@ func (r *Recorder) Traffic(ctx context.Context, plan attack.Plan, detail map[str
 			tell(what)
 		}
 	}
-	patience := r.Judge.Patience()
-	plan.Patience = func() time.Duration { return patience }
 	r.Note(analyze.PhaseBegin, detail)
 	r.tell()
 	clock := newClock()
-	allowed, due := plan.Allowed(), uint64(0)
+	allowed, due, done := plan.Allowed(), uint64(0), false
 	for window := range attack.Run(ctx, plan) {
 		if jump := clock.jump(); jump != 0 {
 			r.Note(analyze.ClockJump, map[string]string{"by": jump.String()})
 		}
 		r.add(window)
 		due += window.Due
-		if r.Judge.Settled() {
+		if done = enough(window); done {
 			break
 		}
 	}
-	if plan.Budget != nil && due >= allowed && !r.Judge.Settled() {
+	if plan.Budget != nil && due >= allowed && !done {
 		r.Note(analyze.RequestsSpent, map[string]string{"limit": analyze.Count(plan.Budget.Limit())})
 	}
 	r.Note(analyze.PhaseEnd, nil)
 	r.tell()
-	if r.Watch != nil {
-		r.Watch(r.Judge.Analysis())
-	}
 }
 
 // Conclude writes the verdict down, once the during phase is over.

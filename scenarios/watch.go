@@ -10,14 +10,42 @@ import (
 	"coalmine/scenarios/stage"
 )
 
-// watch reads the stage every few seconds while load goes out: a verdict is about what was measured, not about another
-// stage. One look that fails is no news; a stage that is gone is a change, and credentials that no longer work are told
-// at once, for acting will need them.
+// watcher reads what is under test every few seconds while load goes out: a verdict is about what was measured, not about
+// another stage. One look that fails is no news; a stage that is gone is a change, and credentials that no longer work are
+// told at once.
+type watcher struct {
+	every   time.Duration // 0: 2 s
+	ref     stage.Ref
+	live    func() stage.Measured // under test
+	read    func(context.Context) (stage.Measured, error)
+	note    func(name string, detail map[string]string)
+	warn    func(line string)
+	without string // what credentials that no longer work mean
+}
+
+// watcher is the story's, whose acting will need the credentials.
+func (s *Story) watcher() *watcher {
+	return &watcher{every: s.Look, ref: s.Control.Ref, live: func() stage.Measured { return s.Control.Live }, read: s.read, note: s.Recorder.Note,
+		warn: func(line string) { s.lines([]string{line}) }, without: "nothing can be promoted or rolled back"}
+}
+
+// watch looks until something has changed, or the context ends.
 func (s *Story) watch(ctx context.Context) {
-	if s.Control == nil {
-		return
+	if s.Control != nil {
+		s.watcher().watch(ctx)
 	}
-	every := s.Look
+}
+
+// look reads what is under test once more, and notes what is not as it was.
+func (s *Story) look(ctx context.Context) (changed bool, err error) {
+	if s.Control == nil {
+		return false, nil
+	}
+	return s.watcher().look(ctx)
+}
+
+func (w *watcher) watch(ctx context.Context) {
+	every := w.every
 	if every == 0 {
 		every = 2 * time.Second
 	}
@@ -30,35 +58,35 @@ func (s *Story) watch(ctx context.Context) {
 			return
 		case <-looks.C:
 		}
-		changed, err := s.look(ctx)
+		changed, err := w.look(ctx)
 		if changed || ctx.Err() != nil {
 			return
 		}
 		if errors.Is(err, stage.ErrCredentials) && !told {
 			told = true
-			s.Recorder.Note(analyze.ControlTrouble, map[string]string{"what": err.Error()})
-			s.lines([]string{"warning: " + err.Error() + ": the load goes on, but nothing can be promoted or rolled back until the credentials are renewed"})
+			w.note(analyze.ControlTrouble, map[string]string{"what": err.Error()})
+			w.warn("warning: " + err.Error() + ": the load goes on, but " + w.without + " until the credentials are renewed")
 		}
 	}
 }
 
-// look reads what is under test once more, and notes what is not as it was.
-func (s *Story) look(ctx context.Context) (changed bool, err error) {
-	if s.Control == nil || s.Control.Live.Stage == nil && s.Control.Live.Aliases == nil {
+func (w *watcher) look(ctx context.Context) (changed bool, err error) {
+	live := w.live()
+	if live.Stage == nil && live.Aliases == nil {
 		return false, nil
 	}
-	now, err := s.read(ctx)
+	now, err := w.read(ctx)
 	var changes []string
 	switch {
 	case stage.IsNotFound(err):
-		changes = []string{gone(s.Control.Ref, err)}
+		changes = []string{gone(w.ref, err)}
 	case err == nil:
-		changes = now.Differs(s.Control.Live)
+		changes = now.Differs(w.live())
 	}
 	if len(changes) == 0 || ctx.Err() != nil {
 		return false, err
 	}
-	s.Recorder.Note(analyze.StageChanged, map[string]string{"what": strings.Join(changes, ", ")})
+	w.note(analyze.StageChanged, map[string]string{"what": strings.Join(changes, ", ")})
 	return true, nil
 }
 

@@ -55,9 +55,9 @@ gets its share of them, which is stated, too.
 
 Exit codes: 0 found (with --at-least: carried), 10 below --at-least, or the
 objectives fail at the lowest rate, 11 undecided (time used up, breaker, drift, or
---at-least within the interval), 12 the load generator is the bottleneck and what
-was asked for is not decided, 1 and 2 as everywhere, 130 interrupted: what is known
-by then is shown.`,
+--at-least within the interval), 12 the stage, which is read every 2 s, changed
+meanwhile, or the load generator is the bottleneck and what was asked for is not
+decided, 1 and 2 as everywhere, 130 interrupted. What is known by then is shown.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			r.scenario = strings.Join(args, "")
@@ -361,6 +361,8 @@ func ratedCode(r analyze.Rated) int {
 	switch kind := r.Result.Kind; {
 	case r.End.Reason == "interrupted":
 		return exitInterrupted
+	case r.End.Reason == analyze.EndChanged:
+		return exitVoid
 	case r.Asked == analyze.Pass:
 		return 0
 	case r.Asked == analyze.Fail, kind == capacity.TooLow:

@@ -1,0 +1,194 @@
+package scenarios
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"coalmine/analyze"
+	"coalmine/analyze/capacity"
+	"coalmine/attack"
+	"coalmine/scenarios/emulator"
+	"coalmine/scenarios/stage"
+)
+
+// searching is a search of two rates whose every trial holds: two short ones, then one at full length proves the upper.
+func (r *rig) searching(full time.Duration) *Capacity {
+	r.t.Helper()
+	rating := analyze.DefaultRating()
+	rating.Objectives = []analyze.Objective{{Quantile: 0.5, Max: analyze.Duration(20 * time.Second)}}
+	rating.WarmUp = 0
+	rating.Validity.WakeLate, rating.Validity.Short = analyze.Duration(time.Minute), 1
+	rating.Search = capacity.Plan{Lowest: 100, Highest: 200, Short: 300 * time.Millisecond, Full: full, Soak: -1}
+	c := &Capacity{Rating: rating, Classify: []string{"header:X-Lambda-Version"}, Client: r.client, Ref: r.ref, CoolDown: time.Millisecond,
+		Plan: attack.Plan{Target: vegeta.Target{Method: http.MethodGet, URL: r.client.InvokeURL(r.ref)}, Connections: connections, Timeout: time.Minute},
+		Look: 10 * time.Millisecond, Say: func(line string) { r.lines = append(r.lines, line) }}
+	if r.detour != nil {
+		c.Plan.Target.URL = r.detour.Replace(c.Plan.Target.URL)
+	}
+	if err := c.Prepare(r.t.Context(), "NOT AWS", "coalmine/test"); err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+// search runs one, and holds its file to the promise of a replay.
+func (r *rig) search(c *Capacity) analyze.Rated {
+	r.t.Helper()
+	rated, err := c.Run(r.t.Context(), analyze.NewWriter(&r.file))
+	r.must(err)
+	again, err := analyze.ReadRated(bytes.NewReader(r.file.Bytes()))
+	r.must(err)
+	if again.Sentence != rated.Sentence || again.End != rated.End || len(again.Trials) != len(rated.Trials) || len(again.Notes) != len(rated.Notes) {
+		r.t.Errorf("read again: %+v\nwant %+v", again, rated)
+	}
+	return rated
+}
+
+// What another client does to the stage during a search ends it soon, though its trial would go on for an hour; the bounds
+// that were known stay.
+func TestCapacityChanged(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		change func(r *rig)
+		says   string
+	}{
+		{"percent", func(r *rig) {
+			other := r.connect()
+			j := r.journal(other)
+			_, err := other.SetPercent(context.Background(), j, r.ref, 20)
+			r.must(err)
+		}, "stage changed under test: canary percent: 50.0 -> 20.0"},
+		{"canary aborted", func(r *rig) {
+			other := r.connect()
+			_, err := other.Abort(context.Background(), r.journal(other), r.ref, nil)
+			r.must(err)
+		}, "stage changed under test: canary"},
+		{"stage deleted", func(r *rig) {
+			_, err := r.client.Gateway().DeleteStage(context.Background(), &apigateway.DeleteStageInput{RestApiId: &r.ref.API, StageName: &r.ref.Stage})
+			r.must(err)
+		}, "stage changed under test: stage prod is gone"},
+		{"alias moved", func(r *rig) {
+			function, name, version := "getProducts", "staging", "3"
+			_, err := r.client.Lambda().UpdateAlias(context.Background(), &lambda.UpdateAliasInput{FunctionName: &function, Name: &name, FunctionVersion: &version})
+			r.must(err)
+		}, "stage changed under test: alias staging of"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, emulator.Faults{Seed: 1})
+			r.canary()
+			c := r.searching(time.Hour)
+			done := false
+			c.Watch = func(_ analyze.Rated, under *analyze.TrialReport) {
+				if under != nil && under.Purpose == capacity.Confirm && !done {
+					done = true
+					tc.change(r)
+				}
+			}
+			rated := r.search(c)
+			if rated.End.Reason != analyze.EndChanged || !strings.HasPrefix(rated.End.Error, tc.says) {
+				t.Errorf("end %+v, want %q", rated.End, tc.says)
+			}
+			check(t, "kind", rated.Result.Kind, capacity.Unfinished)
+			check(t, "trials", len(rated.Trials), 2)
+			if b := rated.Result.Lower; b == nil || b.Rate != 200 || b.Proven {
+				t.Errorf("lower bound %+v, want 200/s, not proven", b)
+			}
+			check(t, "events", strings.Count(r.file.String(), `"name":"stage.changed"`), 1)
+		})
+	}
+}
+
+// A change that no look has found by the end of a trial is found then, and the trial does not count.
+func TestCapacityChangedAtTheEnd(t *testing.T) {
+	r := newRig(t, emulator.Faults{Seed: 1})
+	r.canary()
+	c := r.searching(time.Hour)
+	c.Look = time.Hour
+	c.Rating.Search.Short = time.Second
+	c.Rating.AtLeast = 50
+	done := false
+	c.Watch = func(analyze.Rated, *analyze.TrialReport) {
+		if !done {
+			done = true
+			r.recolor()
+		}
+	}
+	rated := r.search(c)
+	check(t, "end", rated.End.Reason, analyze.EndChanged)
+	check(t, "trials", len(rated.Trials), 0)
+	check(t, "asked", rated.Asked, analyze.Undecided)
+}
+
+// A control plane that throttles, or whose credentials end, says nothing of the stage: the search goes on, and the second is told.
+func TestCapacityUnread(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, code string
+		status     int
+		told       bool
+	}{{"throttled", "TooManyRequestsException", http.StatusTooManyRequests, false}, {"expired", "ExpiredTokenException", http.StatusForbidden, true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, emulator.Faults{Seed: 1})
+			r.canary()
+			refusing, refused := make(chan struct{}), make(chan struct{}, 1000)
+			r.through(func(w http.ResponseWriter, req *http.Request, _ string) bool {
+				select {
+				case <-refusing:
+				default:
+					return false
+				}
+				if !control(req) {
+					return false
+				}
+				refuse(w, tc.status, tc.code, "no")
+				select {
+				case refused <- struct{}{}:
+				default:
+				}
+				return true
+			})
+			c := r.searching(600 * time.Millisecond)
+			close(refusing)
+			var told []string
+			c.Say = func(line string) { told = append(told, line) }
+			rated := r.search(c)
+			check(t, "end", rated.End.Reason, "verdict")
+			check(t, "kind", rated.Result.Kind, capacity.AtLeast)
+			if len(refused) == 0 {
+				t.Error("nobody read the stage")
+			}
+			if (len(told) == 1) != tc.told || (len(rated.Notes) == 1) != tc.told {
+				t.Errorf("told %q, notes %q", told, rated.Notes)
+			}
+			if tc.told && !strings.Contains(told[0], "the load goes on, but nobody can see whether the stage stays as it is until the credentials are renewed") {
+				t.Errorf("told %q", told)
+			}
+		})
+	}
+}
+
+// Without a canary the stage is watched, too.
+func TestCapacityWatchesPlainStage(t *testing.T) {
+	r := newRig(t, emulator.Faults{Seed: 1})
+	c := r.searching(time.Hour)
+	done := false
+	c.Watch = func(_ analyze.Rated, under *analyze.TrialReport) {
+		if under != nil && !done {
+			done = true
+			r.canary()
+		}
+	}
+	rated := r.search(c)
+	if rated.End.Reason != analyze.EndChanged || !strings.HasPrefix(rated.End.Error, stage.ErrChanged.Error()+": canary: ") {
+		t.Errorf("end %+v", rated.End)
+	}
+}
