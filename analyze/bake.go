@@ -124,7 +124,7 @@ func (b *bake) against(was evidence, l sequential.Levels) error {
 		if err != nil {
 			return err
 		}
-		b.checks = append(b.checks, baked{armLatency{bound, q, time.Duration(p.Latency.Max[q]), canary, true}})
+		b.checks = append(b.checks, baked{b.during.latency(bound, q, true)})
 	}
 	compared, err := b.compared(was, b.during.known, l)
 	b.checks = append(b.checks, compared...)

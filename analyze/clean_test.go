@@ -1,6 +1,7 @@
 package analyze_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +108,39 @@ func TestBeforeElsewhere(t *testing.T) {
 	}
 	if a.Header.Policy.Latency.Max[0.99] == 0 || p.Latency.Max != nil {
 		t.Errorf("learned %v; the caller's policy has %v", a.Header.Policy.Latency.Max, p.Latency.Max)
+	}
+}
+
+// Answers of a millisecond become three, and nobody is to blame. A bound that was asked for holds, as tight as it may be.
+func TestBeforeSuggestsTheBound(t *testing.T) {
+	fast := func(c simulated.Canary) simulated.Canary {
+		c.Baseline.Median, c.Canary.Median = time.Millisecond, time.Millisecond
+		return c
+	}
+	const from = "Allowed is 10ms more than the "
+	for _, tc := range []struct {
+		max  map[analyze.Quantile]analyze.Duration
+		want analyze.Outcome
+	}{
+		{nil, analyze.Pass},
+		{map[analyze.Quantile]analyze.Duration{0.99: analyze.Duration(5 * time.Millisecond)}, analyze.Fail},
+	} {
+		p := policy(func(p *analyze.Policy) {
+			p.Latency.Max, p.Latency.Margin = tc.max, map[analyze.Quantile]analyze.Slack{}
+		})
+		s := begin(t, &p)
+		s.traffic(fast(alone("1", 1)), analyze.Before, 20*time.Second, nil, "stage", "prod", "expect", "1")
+		canary := fast(healthy(2))
+		canary.Canary.Median *= 3
+		s.traffic(canary, analyze.During, 20*time.Second, nil)
+		a := s.finish("verdict")
+		if tc.max != nil && a.Header.Policy.Latency.Max[0.99] != tc.max[0.99] {
+			t.Errorf("a bound of %s became %s", tc.max[0.99], a.Header.Policy.Latency.Max[0.99])
+		}
+		i := slices.IndexFunc(a.Checks, func(c analyze.Check) bool { return c.Name == "p99 2" })
+		if i < 0 || a.Checks[i].Outcome != tc.want || strings.Contains(a.Checks[i].Sentence, from) != (tc.max == nil) {
+			t.Errorf("bound %v: %+v", tc.max, a.Checks)
+		}
 	}
 }
 

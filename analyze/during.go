@@ -12,12 +12,13 @@ import (
 
 // during judges the canary while it takes its share.
 type during struct {
-	policy  Policy
-	target  Target
-	levels  sequential.Levels
-	before  *totals // the same stage before the canary; nil where nobody looked
-	begin   time.Duration
-	changed int64 // first window after the first change: what is judged regardless of arming begins here
+	policy    Policy
+	target    Target
+	levels    sequential.Levels
+	before    *totals     // the same stage before the canary; nil where nobody looked
+	suggested *suggestion // the policy's bound on p99 where it is from there
+	begin     time.Duration
+	changed   int64 // first window after the first change: what is judged regardless of arming begins here
 
 	all     totals // from the first change on
 	skipped totals // of those, before the start of judging
@@ -186,7 +187,7 @@ func (d *during) arm() {
 	for _, q := range p.sortedMax() {
 		bound, problem := sequential.NewBound(1-float64(q), d.levels)
 		for _, canary := range []bool{false, true} {
-			keep(armLatency{bound, q, time.Duration(p.Latency.Max[q]), d.version(canary), canary}, problem)
+			keep(d.latency(bound, q, canary), problem)
 		}
 	}
 	for _, q := range p.sortedMargin() {
@@ -203,6 +204,15 @@ func (d *during) arm() {
 	if err != nil { // Validate lets no such policy through; should one come, nothing is promoted
 		d.conclude(d.all.to, Inconclusive, err.Error())
 	}
+}
+
+// latency asks whether an arm keeps the policy's bound on a quantile.
+func (d *during) latency(test sequential.Bound, q Quantile, canary bool) check {
+	c := armLatency{test, q, time.Duration(d.policy.Latency.Max[q]), d.version(canary), canary}
+	if d.suggested != nil {
+		return suggestedLatency{c, *d.suggested}
+	}
+	return c
 }
 
 func (d *during) version(canary bool) string {

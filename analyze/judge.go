@@ -21,19 +21,20 @@ type Judge struct {
 	policy Policy
 	levels sequential.Levels
 
-	phases  []*phase
-	during  *during
-	bake    *bake
-	known   *totals // the tested stage before the canary
-	events  []Event
-	notes   []string
-	leftOut uint64         // windows that came out of order
-	changed *time.Duration // first change asked for
-	acted   *time.Duration // promote or rollback done
-	action  string
-	spent   string // the limit on requests, once it is reached
-	newest  int64
-	end     End
+	phases    []*phase
+	during    *during
+	bake      *bake
+	known     *totals     // the tested stage before the canary
+	suggested *suggestion // the bound on p99 that it led to; nil where the policy has its own
+	events    []Event
+	notes     []string
+	leftOut   uint64         // windows that came out of order
+	changed   *time.Duration // first change asked for
+	acted     *time.Duration // promote or rollback done
+	action    string
+	spent     string // the limit on requests, once it is reached
+	newest    int64
+	end       End
 
 	timeline *timeline // nil: nobody wants one
 }
@@ -176,7 +177,9 @@ func (j *Judge) begin(e Event) {
 		}
 		p.totals.bare = true // the during phase keeps its own
 		policy, levels := j.share(1 - bakeShare)
-		p.during, err = newDuring(policy, j.header.Target, j.header.Plan.Targets, levels, j.known, e.At, j.header.Plan.Timeout)
+		if p.during, err = newDuring(policy, j.header.Target, j.header.Plan.Targets, levels, j.known, e.At, j.header.Plan.Timeout); err == nil {
+			p.during.suggested = j.suggested
+		}
 		j.during = p.during
 	case Bake:
 		if j.bake != nil {
@@ -209,18 +212,28 @@ func (j *Judge) begin(e Event) {
 func (j *Judge) learn() {
 	if p := j.now(); p != nil && p.name == Before && j.header.Policy != nil {
 		j.known = &p.totals
-		j.policy.Latency.Max = j.latencyMax()
+		if s := j.suggestion(); s != nil {
+			j.suggested, j.policy.Latency.Max = s, s.bound()
+		}
 	}
 }
 
 // latencyMax is the policy's bound, or what the phase before the canary suggests.
 func (j *Judge) latencyMax() map[Quantile]Duration {
+	if s := j.suggestion(); s != nil {
+		return s.bound()
+	}
+	return j.policy.Latency.Max
+}
+
+// suggestion is what the phase before the canary suggests where the policy has no bound, nil where there is nothing.
+func (j *Judge) suggestion() *suggestion {
 	if j.policy.Latency.Max != nil {
-		return j.policy.Latency.Max
+		return nil
 	}
 	for _, p := range j.phases {
 		if t := p.Arms[j.header.Target.Baseline]; p.name == Before && t != nil && t.Response.Total() > 0 {
-			return map[Quantile]Duration{0.99: Duration(t.Response.Quantile(0.99) * 3 / 2)}
+			return suggest(t.Response)
 		}
 	}
 	return nil

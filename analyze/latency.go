@@ -64,6 +64,48 @@ func (c armLatency) explain(e *evidence, o Outcome, _ reading) Check {
 	return out
 }
 
+// Without a bound that is given, p99 may be half as much again as before the canary, and latencyNoise more in any case.
+// Response times count from when a request was due: they hold the lateness that validity allows the generator (wake-late,
+// 10ms by default), and what the schedulers of both ends and the network add. Half of a few milliseconds is less than that:
+// on a busy machine 2.9 ms became 6.2 ms with nothing wrong in the release.
+const (
+	latencyRise  = 1.5
+	latencyNoise = 10 * time.Millisecond
+)
+
+// suggestion is the bound on p99 that answers before the canary suggest.
+type suggestion struct{ before, limit time.Duration }
+
+func suggest(before attack.Histogram) *suggestion {
+	p99 := before.Quantile(0.99)
+	return &suggestion{p99, max(time.Duration(latencyRise*float64(p99)), p99+latencyNoise)}
+}
+
+func (s suggestion) bound() map[Quantile]Duration {
+	return map[Quantile]Duration{0.99: Duration(s.limit)}
+}
+
+func (s suggestion) String() string {
+	if s.limit > s.before+latencyNoise {
+		return sentence("%.1f x the %s before the canary", latencyRise, Short(s.before))
+	}
+	return sentence("%s more than the %s before the canary", Short(latencyNoise), Short(s.before))
+}
+
+// suggestedLatency is a check of that bound, and says where it is from.
+type suggestedLatency struct {
+	armLatency
+	from suggestion
+}
+
+func (c suggestedLatency) explain(e *evidence, o Outcome, r reading) Check {
+	out := c.armLatency.explain(e, o, r)
+	if out.N > 0 {
+		out.Sentence += sentence(" Allowed is %s.", c.from)
+	}
+	return out
+}
+
 // slowest is the least bound that would pass as well now, of those where a bin ends that holds something, +Inf if none
 // would: the tilts stay, only the place where slow begins moves.
 func slowest(quantile float64, test sequential.Bound, e *evidence, a arm) float64 {

@@ -29,3 +29,24 @@ func TestProvenLatency(t *testing.T) {
 		}
 	}
 }
+
+// A bound that nobody gave is half as much again as before the canary, and never closer to it than what generator and
+// machine may add.
+func TestSuggestedLatency(t *testing.T) {
+	for _, tc := range []struct {
+		before, limit time.Duration
+		words         string
+	}{
+		{2900 * time.Microsecond, 12900 * time.Microsecond, "10ms more than the 2.9ms before the canary"},
+		{19 * time.Millisecond, 29 * time.Millisecond, "10ms more than the 19ms before the canary"},
+		{21 * time.Millisecond, 31500 * time.Microsecond, "1.5 x the 21ms before the canary"},
+		{800 * time.Millisecond, 1200 * time.Millisecond, "1.5 x the 800ms before the canary"},
+	} {
+		before := attack.Histogram{{Bin: attack.BinOf(tc.before / 2), Count: 90}, {Bin: attack.BinOf(tc.before), Count: 10}}
+		got := suggest(before)
+		limit := time.Duration(got.bound()[0.99])
+		if off := float64(limit)/float64(tc.limit) - 1; off < -0.003 || off > 0.003 || got.String() != tc.words || len(got.bound()) != 1 {
+			t.Errorf("%s before: %s, %s; want %s, %s", tc.before, limit, got, tc.limit, tc.words)
+		}
+	}
+}

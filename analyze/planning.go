@@ -175,7 +175,7 @@ func (q Question) Validate() error {
 func (q Question) policy(share float64) Policy {
 	p := q.Policy.Complete(share)
 	if h := q.Service.response; p.Latency.Max == nil && len(h) > 0 { // as the judge does with a before phase
-		p.Latency.Max = map[Quantile]Duration{0.99: Duration(h.Quantile(0.99) * 3 / 2)}
+		p.Latency.Max = suggest(h).bound()
 	}
 	return p
 }

@@ -46,8 +46,8 @@ type ErrorPolicy struct {
 	Margin float64    `yaml:"margin" json:"margin"` // 0.5: points by which the canary may exceed the baseline
 }
 
-// LatencyPolicy bounds response times. Where Max is nil, it is 1.5 x the p99 of the before phase if there is one;
-// where Margin is nil, it is p95: 10% or 1ms; empty means no check.
+// LatencyPolicy bounds response times. Where Max is nil, it is p99: 1.5 x what it was in the before phase, or 10ms more than
+// that, whichever is larger, if there is one; where Margin is nil, it is p95: 10% or 1ms; empty means no check.
 type LatencyPolicy struct {
 	Max    map[Quantile]Duration `yaml:"max" json:"max,omitzero"`
 	Margin map[Quantile]Slack    `yaml:"margin" json:"margin,omitzero"`

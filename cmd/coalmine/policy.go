@@ -43,7 +43,7 @@ func (p *policyFlags) flags(f *pflag.FlagSet) {
 	f.Float64Var(&p.splitMargin, "split-margin", 0, "points either side of the configured percentage (default min(3, 0.4 x the smaller share))")
 	f.StringVar(&p.errorMax, "errors-max", "1%", "errors of each version")
 	f.Float64Var(&p.errorMargin, "errors-margin", 0.5, "points by which the canary's errors may exceed the baseline's")
-	f.StringArrayVar(&p.latencyMax, "latency-max", nil, "`BOUND` like p99=250ms, repeatable (default none)")
+	f.StringArrayVar(&p.latencyMax, "latency-max", nil, "`BOUND` like p99=250ms, repeatable; \"none\" for no check (default none; after a before phase p99: 1.5 x what it was there, or 10ms more, whichever is larger)")
 	f.StringArrayVar(&p.latencyMore, "latency-margin", nil, "`BOUND` of canary against baseline like \"p95=10% or 1ms\", repeatable; \"none\" for no check (default p95=10% or 1ms)")
 	f.DurationVar(&p.settle, "settle", 0, "no split verdict before it (default 10s on loopback, 2m elsewhere"+shortened("a quarter"))
 	f.DurationVar(&p.minimum, "min-duration", 0, "delays PROMOTE only (default 10s on loopback, 5m elsewhere"+shortened("half"))
