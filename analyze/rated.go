@@ -14,11 +14,45 @@ type Rated struct {
 	Rating   Rating          `json:"rating"`
 	Trials   []TrialReport   `json:"trials"`
 	Result   capacity.Result `json:"result"`
-	Rates    []TrialArm      `json:"rates,omitempty"` // of the stage and each arm at the lower bound
+	Rates    []TrialArm      `json:"rates,omitempty"` // of the stage and each arm at the lower bound, as they answered
+	Arm      *ArmRates       `json:"arm,omitempty"`   // where one arm was asked for
 	Asked    Outcome         `json:"asked"`           // whether the rate that was asked for is carried; Undecided also where none was
 	Sentence string          `json:"sentence"`
 	Notes    []string        `json:"notes,omitempty"`
 	End      End             `json:"end"`
+}
+
+// ArmRates are the bounds in rates of one arm, as the stage is configured: those of the result are what the stage gets.
+type ArmRates struct {
+	Version string  `json:"version"`
+	Share   float64 `json:"share"`                // of the stage's traffic, 0 to 1
+	Lower   float64 `json:"lower_per_s,omitzero"` // 0: not known
+	Upper   float64 `json:"upper_per_s,omitzero"`
+}
+
+// Share is how much of the stage's traffic the arm gets whose objectives they are, 0 to 1.
+func (r Rating) Share() float64 {
+	switch r.Arm {
+	case ArmCanary:
+		return sixDigits(r.Target.Share())
+	case ArmBaseline:
+		return sixDigits(1 - r.Target.Share())
+	}
+	return 1
+}
+
+func (r *Rated) ownRates() *ArmRates {
+	if r.Rating.Version == "" {
+		return nil
+	}
+	own := &ArmRates{Version: r.Rating.Version, Share: r.Rating.Share()}
+	if b := r.Result.Lower; b != nil {
+		own.Lower = sixDigits(b.Rate * own.Share)
+	}
+	if b := r.Result.Upper; b != nil {
+		own.Upper = sixDigits(b.Rate * own.Share)
+	}
+	return own
 }
 
 // Rate puts together what is known of a search: all follows from its trials, and from what happened beside them.
@@ -47,6 +81,7 @@ func Rate(h Header, r Rating, trials []TrialReport, events []Event, end End) (Ra
 	if rated.Result.Kind == capacity.AtLeast && r.Ceiling > 0 && r.Ceiling <= r.Search.Highest {
 		rated.Result.Kind = capacity.Generator
 	}
+	rated.Arm = rated.ownRates()
 	rated.Asked = rated.asked()
 	rated.Sentence = rated.says()
 	return rated, nil
@@ -82,40 +117,40 @@ func PerSecondOf(rate float64) string { return trimZeros(rate) + "/s" }
 
 func (r *Rated) says() string {
 	lower, upper := r.Result.Lower, r.Result.Upper
-	whose := ""
+	whose, of := "", ""
 	if r.Rating.Version != "" {
-		whose = sentence(" of version %s", r.Rating.Version)
+		whose, of = sentence(" of version %s", r.Rating.Version), r.Arm.of()
 	}
 	span := "nothing is known"
 	switch {
 	case lower != nil && upper != nil:
-		span = sentence("%s %s at %s and %s at %s", whosObjectives(whose), held(lower), PerSecondOf(lower.Rate), failed(upper), PerSecondOf(upper.Rate))
+		span = sentence("%s %s at %s and %s at %s%s", whosObjectives(whose), held(lower), PerSecondOf(lower.Rate), failed(upper), PerSecondOf(upper.Rate), of)
 	case lower != nil:
-		span = sentence("%s %s at %s", whosObjectives(whose), held(lower), PerSecondOf(lower.Rate))
+		span = sentence("%s %s at %s%s", whosObjectives(whose), held(lower), PerSecondOf(lower.Rate), of)
 	case upper != nil:
-		span = sentence("%s %s at %s", whosObjectives(whose), failed(upper), PerSecondOf(upper.Rate))
+		span = sentence("%s %s at %s%s", whosObjectives(whose), failed(upper), PerSecondOf(upper.Rate), of)
 	}
 	switch r.Result.Kind {
 	case capacity.Found:
-		text := sentence("The capacity%s is between %s and %s.", whose, PerSecondOf(lower.Rate), PerSecondOf(upper.Rate))
+		text := sentence("The capacity%s is between %s and %s%s.", whose, PerSecondOf(lower.Rate), PerSecondOf(upper.Rate), of)
 		if r.Result.Width > r.Result.Goal*1.01+0.0005 {
 			text += sentence(" That is %s wide, wanted %s: what lies between could not be decided in trials of that length.", Share(r.Result.Width), Share(r.Result.Goal))
 		}
 		return text
 	case capacity.AtLeast:
-		return sentence("The capacity%s is at least %s: no objective failed up to the highest rate that was allowed.", whose, PerSecondOf(lower.Rate))
+		return sentence("The capacity%s is at least %s%s: no objective failed up to the highest rate that was allowed.", whose, PerSecondOf(lower.Rate), of)
 	case capacity.TooLow:
-		return sentence("The objectives%s fail at the lowest rate, %s, already: %s.", whose, PerSecondOf(upper.Rate), r.lastAt(upper.Rate, capacity.Fail))
+		return sentence("The objectives%s fail at the lowest rate, %s%s, already: %s.", whose, PerSecondOf(upper.Rate), of, r.lastAt(upper.Rate, capacity.Fail))
 	case capacity.Quota:
 		if lower == nil {
 			return sentence("The stage throttles at the lowest rate, %s, already: that is a quota, not capacity.", PerSecondOf(upper.Rate))
 		}
-		return sentence("Quota-limited: the stage throttles at %s, and the objectives%s hold at %s. That is a quota, not capacity.", PerSecondOf(upper.Rate), whose, PerSecondOf(lower.Rate))
+		return sentence("Quota-limited: the stage throttles at %s, and the objectives%s hold at %s%s. That is a quota, not capacity.", PerSecondOf(upper.Rate), whose, PerSecondOf(lower.Rate), r.Arm.at(lower))
 	case capacity.Generator:
 		if lower == nil {
 			return sentence("The load generator cannot carry the lowest rate: %s.", r.lastAt(upper.Rate, capacity.Invalid))
 		}
-		return sentence("The capacity%s is at least %s; the load generator cannot carry more, and is the bottleneck.", whose, PerSecondOf(lower.Rate))
+		return sentence("The capacity%s is at least %s%s; the load generator cannot carry more, and is the bottleneck.", whose, PerSecondOf(lower.Rate), r.Arm.at(lower))
 	case capacity.Drifting:
 		how := "worse: rates that held failed later"
 		if r.Result.Drift == capacity.Better {
@@ -130,6 +165,25 @@ func (r *Rated) says() string {
 		why = ", " + r.Result.Stopped
 	}
 	return sentence("Unfinished%s: %s.", why, span)
+}
+
+// at is of for one bound; "" where the whole stage was asked.
+func (a *ArmRates) at(b *capacity.Bound) string {
+	if a == nil {
+		return ""
+	}
+	return sentence(" of the stage, of which it gets %s", PerSecondOf(sixDigits(b.Rate*a.Share)))
+}
+
+// of says what the arm gets of the stage's rates that are named before it.
+func (a *ArmRates) of() string {
+	switch {
+	case a.Lower > 0 && a.Upper > 0:
+		return sentence(" of the stage, of which it gets %s and %s", PerSecondOf(a.Lower), PerSecondOf(a.Upper))
+	case a.Lower > 0 || a.Upper > 0:
+		return sentence(" of the stage, of which it gets %s", PerSecondOf(max(a.Lower, a.Upper)))
+	}
+	return ""
 }
 
 func whosObjectives(whose string) string { return "the objectives" + whose }

@@ -23,7 +23,7 @@ func NamedCapacity(name string) (CapacityFormat, error) { return named(capacityK
 // CapacityLine is the one greppable sentence that a search ends with.
 func CapacityLine(r analyze.Rated) string {
 	word := strings.ToUpper(string(r.Result.Kind))
-	line := fmt.Sprintf("coalmine: CAPACITY %s %s", word, capacitySpan(r.Result))
+	line := fmt.Sprintf("coalmine: CAPACITY %s %s", word, capacitySpan(r))
 	if r.Rating.AtLeast > 0 {
 		line += map[analyze.Outcome]string{analyze.Pass: ", at least ", analyze.Fail: ", below ", analyze.Undecided: ", undecided against "}[r.Asked] + analyze.PerSecondOf(r.Rating.AtLeast)
 	}
@@ -47,17 +47,39 @@ func clockTime(d time.Duration) string {
 	return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
 }
 
-// capacitySpan is the interval in a few characters.
-func capacitySpan(r capacity.Result) string {
+// capacitySpan is the interval in a few characters, and of one arm its own.
+func capacitySpan(r analyze.Rated) string {
+	var lower, upper float64
+	if b := r.Result.Lower; b != nil {
+		lower = b.Rate
+	}
+	if b := r.Result.Upper; b != nil {
+		upper = b.Rate
+	}
+	if r.Arm == nil || lower == 0 && upper == 0 {
+		return between(lower, upper)
+	}
+	return fmt.Sprintf("%s of the stage, %s", between(lower, upper), ownSpan(*r.Arm))
+}
+
+func between(lower, upper float64) string {
 	switch {
-	case r.Lower != nil && r.Upper != nil:
-		return analyze.PerSecondOf(r.Lower.Rate) + " to " + analyze.PerSecondOf(r.Upper.Rate)
-	case r.Lower != nil:
-		return analyze.PerSecondOf(r.Lower.Rate) + " or more"
-	case r.Upper != nil:
-		return "below " + analyze.PerSecondOf(r.Upper.Rate)
+	case lower > 0 && upper > 0:
+		return analyze.PerSecondOf(lower) + " to " + analyze.PerSecondOf(upper)
+	case lower > 0:
+		return analyze.PerSecondOf(lower) + " or more"
+	case upper > 0:
+		return "below " + analyze.PerSecondOf(upper)
 	}
 	return "unknown"
+}
+
+// ownSpan is the interval in rates of an arm.
+func ownSpan(a analyze.ArmRates) string {
+	if a.Lower > 0 && a.Upper > 0 {
+		return fmt.Sprintf("%s to %s of %s", analyze.PerSecondOf(a.Lower), analyze.PerSecondOf(a.Upper), name(a.Version))
+	}
+	return fmt.Sprintf("%s of %s", analyze.PerSecondOf(max(a.Lower, a.Upper)), name(a.Version))
 }
 
 // capacityFacts are what stands beside the interval, a line each.
@@ -70,6 +92,9 @@ func capacityFacts(r analyze.Rated) (all [][2]string) {
 		whose = fmt.Sprintf("of the %s, version %s; rates are the stage's", r.Rating.Arm, r.Rating.Version)
 	}
 	add("objectives", "%s, %s", strings.Join(bounds(r), " and "), whose)
+	if r.Arm != nil {
+		add("share", "%s of the stage's requests go to the %s, as it is configured", analyze.Share(r.Arm.Share), r.Rating.Arm)
+	}
 	if len(r.Rates) > 1 {
 		var parts []string
 		for _, a := range r.Rates {
@@ -146,7 +171,7 @@ func capacityTable(w io.Writer, r analyze.Rated) error {
 
 func capacityMarkdown(w io.Writer, r analyze.Rated) error {
 	m := &markdown{page{w: w}}
-	m.line("## " + escaped("Coalmine: capacity "+capacitySpan(r.Result)))
+	m.line("## " + escaped("Coalmine: capacity "+capacitySpan(r)))
 	m.line("")
 	m.paragraph(r.Sentence)
 	if t := r.Rating.Target; t.URL != "" {
@@ -183,7 +208,7 @@ func capacityJUnit(w io.Writer, r analyze.Rated) error {
 		Name: "coalmine", Package: "coalmine", Timestamp: r.Header.Started.UTC().Format("2006-01-02T15:04:05"), Hostname: "localhost",
 		Time: seconds(r.Result.Took), Cases: []testcase{asked}, Out: printed{table.String()}, Err: printed{CapacityLine(r)},
 	}
-	for _, p := range []property{{"kind", string(r.Result.Kind)}, {"interval", capacitySpan(r.Result)}, {"objectives", strings.Join(bounds(r), ", ")},
+	for _, p := range []property{{"kind", string(r.Result.Kind)}, {"interval", capacitySpan(r)}, {"objectives", strings.Join(bounds(r), ", ")},
 		{"arm", r.Rating.Arm}, {"where", r.Rating.Target.Where}, {"url", r.Rating.Target.URL}, {"tool", r.Header.Tool}} {
 		if p.Value != "" {
 			suite.Properties = append(suite.Properties, property{p.Name, visible(p.Value)})
@@ -194,10 +219,10 @@ func capacityJUnit(w io.Writer, r analyze.Rated) error {
 
 // CapacityProgress is how a search stands, in one line.
 func CapacityProgress(r analyze.Rated, t *analyze.TrialReport) string {
-	line := fmt.Sprintf("%6s  known: %s", clockTime(r.Result.Took), capacitySpan(r.Result))
+	line := fmt.Sprintf("%6s  known: %s", clockTime(r.Result.Took), capacitySpan(r))
 	if t != nil {
 		line = fmt.Sprintf("%6s  trial %d, %s at %s, %s: %s | known: %s", clockTime(t.At), len(r.Trials)+1, t.Purpose, analyze.PerSecondOf(t.Rate),
-			analyze.Short(t.Took), t.Sentence, capacitySpan(r.Result))
+			analyze.Short(t.Took), t.Sentence, capacitySpan(r))
 	}
 	return visible(line)
 }

@@ -164,7 +164,7 @@ func capacityHTML(w io.Writer, r analyze.Rated) error {
 		Header                       []string
 		Rows                         [][]string
 		Arms                         bool
-	}{Title: "Capacity " + capacitySpan(r.Result), Sentence: r.Sentence, Line: CapacityLine(r), Facts: capacityFacts(r), Header: header, Rows: rows,
+	}{Title: "Capacity " + capacitySpan(r), Sentence: r.Sentence, Line: CapacityLine(r), Facts: capacityFacts(r), Header: header, Rows: rows,
 		Where: visible(fmt.Sprintf("%s %s (%s)", r.Rating.Target.Method, r.Rating.Target.URL, r.Rating.Target.Where))}
 	for _, m := range kneeMeasures() {
 		p.Knees = append(p.Knees, newKnee(r, m))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -92,6 +93,9 @@ func (c *Capacity) Prepare(ctx context.Context, where, tool string) error {
 		return err
 	}
 	c.Rating.Target = t
+	if share := c.Rating.Share(); share > 0 { // the arm has to get its hits
+		c.Rating.Search.Hits = uint64(math.Ceil(float64(c.Rating.Search.Hits) / share))
+	}
 	c.header = analyze.Header{Format: analyze.Format, Tool: tool, Command: "capacity", Target: t,
 		Plan: analyze.Plan{Connections: c.Plan.Connections, Timeout: c.Plan.Timeout, Targets: LoadTargets(c.Plan)}}
 	if c.Client != nil {
@@ -106,6 +110,9 @@ func (c *Capacity) Prepare(ctx context.Context, where, tool string) error {
 
 // resolve reads the versions behind the stage, if it has a canary; without one the stage as a whole can be asked.
 func (c *Capacity) resolve(ctx context.Context, t *analyze.Target) error {
+	if err := way(ctx, c.Client, &c.Ref, c.Plan.Target.URL); err != nil {
+		return err
+	}
 	t.API, t.Stage = c.Ref.API, Splitter(c.Ref)
 	live, err := c.Client.Resolve(ctx, c.Ref)
 	if err != nil {
@@ -129,7 +136,10 @@ func (c *Capacity) resolve(ctx context.Context, t *analyze.Target) error {
 		}
 		return nil
 	}
-	t.Baseline, t.Canary, t.Percent = orElse(c.Baseline, live.BaselineVersion), orElse(c.Canary, live.CanaryVersion), live.Share*100
+	t.Baseline, t.Canary, t.Percent = orElse(c.Baseline, live.BaselineVersion), orElse(c.Canary, live.CanaryVersion), points(live.Share)
+	if canary := live.State.Canary; canary != nil {
+		t.Percent = canary.Percent
+	}
 	return nil
 }
 

@@ -42,7 +42,7 @@ func (g Gate) Prepare(ctx context.Context, where, tool string) (*Prepared, error
 		return nil, Preflight{err}
 	}
 	if g.Client != nil {
-		if err := g.way(ctx); err != nil {
+		if err := way(ctx, g.Client, &g.Ref, g.Plan.Target.URL); err != nil {
 			return nil, err
 		}
 		p.Story.Plan.Path = g.Ref.Path
@@ -124,17 +124,17 @@ func (g Gate) swapped(live stage.Target) error {
 }
 
 // way takes the path under test from the URL where only that is given: behind the base path of its custom domain.
-func (g *Gate) way(ctx context.Context) error {
-	if g.Ref.Weighted() || g.Ref.Path != "" {
+func way(ctx context.Context, client *stage.Client, ref *stage.Ref, to string) error {
+	if ref.Weighted() || ref.Path != "" {
 		return nil
 	}
-	r, err := g.Client.Route(ctx, g.Plan.Target.URL)
-	g.Ref.Path = r.Path
+	r, err := client.Route(ctx, to)
+	ref.Path = r.Path
 	switch {
 	case err != nil:
 		return Misnamed(err)
 	case r.API == "":
-		return refusal("endpoint: no base path mapping of %s takes the path of %s", r.Domain, Bare(g.Plan.Target.URL))
+		return refusal("endpoint: no base path mapping of %s takes the path of %s", r.Domain, Bare(to))
 	}
 	return nil
 }

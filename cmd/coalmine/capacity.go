@@ -172,8 +172,14 @@ func (r *rating) check(w world, f *pflag.FlagSet) error {
 		return usagef("--arm: want stage, baseline or canary, got %q", r.Rating.Arm)
 	case r.scenario == "" && !r.target.controlled() && (r.Baseline == "") != (r.Canary == ""):
 		return usagef("--baseline and --canary: want both, or neither")
-	case r.scenario == "" && !r.target.controlled() && r.Rating.Arm != analyze.ArmStage && (r.Baseline == "" || len(r.target.classify) == 0):
-		return usagef("--arm %s of a --url: want --baseline, --canary and --classify, too: nobody else knows them", r.Rating.Arm)
+	case r.scenario == "" && !r.target.controlled() && r.Rating.Arm != analyze.ArmStage && (r.Baseline == "" || len(r.target.classify) == 0 || !f.Changed("percent")):
+		return usagef("--arm %s of a --url: want --baseline, --canary, --percent and --classify, too: nobody else knows them", r.Rating.Arm)
+	case r.target.controlled() && f.Changed("percent"):
+		return usagef("--percent is read from AWS with --api and --lambda-alias")
+	case f.Changed("percent") && (r.scenario != "" || r.Baseline == ""):
+		return usagef("--percent is about --url with --baseline and --canary")
+	case f.Changed("percent") && !(r.Percent > 0 && r.Percent < 100):
+		return usagef("--percent: want more than 0 and less than 100, got %v", r.Percent)
 	case r.CoolDown < 0 || r.warmUp < 0:
 		return usagef("--cool-down, --warm-up: want 0 or more, got %s, %s", r.CoolDown, r.warmUp)
 	}

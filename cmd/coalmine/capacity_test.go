@@ -8,11 +8,17 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
 	"coalmine/analyze"
+	"coalmine/scenarios/emulator"
 )
 
 // What cannot work is said in one line, before anything is sent.
@@ -29,7 +35,10 @@ func TestCapacityRefuses(t *testing.T) {
 		{"--max-rate: must be given off loopback", []string{"--url", "https://example.com/", "--objective", "p99 <= 1s"}},
 		{"--rate: the rate is what is searched", []string{"--url", ours, "--objective", "p99 <= 1s", "--rate", "5"}},
 		{"--arm: want stage, baseline or canary", []string{"--url", ours, "--objective", "p99 <= 1s", "--arm", "both"}},
-		{"--arm canary of a --url: want --baseline, --canary and --classify", []string{"--url", ours, "--objective", "p99 <= 1s", "--arm", "canary"}},
+		{"--arm canary of a --url: want --baseline, --canary, --percent and --classify", []string{"--url", ours, "--objective", "p99 <= 1s", "--arm", "canary"}},
+		{"--percent: want more than 0 and less than 100, got 0", []string{"--url", ours, "--objective", "p99 <= 1s", "--baseline", "1", "--canary", "2", "--percent", "0"}},
+		{"--percent is about --url with", []string{"--url", ours, "--objective", "p99 <= 1s", "--percent", "5"}},
+		{"--percent is read from AWS", []string{"--api", "x", "--path", "/x", "--objective", "p99 <= 1s", "--percent", "5"}},
 		{"--at-least: 900/s is above --max-rate 500/s", []string{"--url", ours, "--objective", "p99 <= 1s", "--max-rate", "500", "--at-least", "900/s"}},
 		{"lowest rate: want more than 0 and at most the highest", []string{"--url", ours, "--objective", "p99 <= 1s", "--max-rate", "5", "--from", "9"}},
 		{"--goal-width: want a percentage", []string{"--url", ours, "--objective", "p99 <= 1s", "--goal-width", "5"}},
@@ -143,5 +152,77 @@ func TestCapacityHelp(t *testing.T) {
 	_, stdout, _ := coalmine(t, t.Context(), nil, "capacity", "--help")
 	if !strings.Contains(stdout, "(default 10000 on loopback)\n") || strings.Contains(stdout, "(default )") {
 		t.Errorf("--max-rate:\n%s", stdout)
+	}
+}
+
+// Version 2 answers errors only: by the arm that is asked the same stage carries all of it, or nothing.
+func TestCapacityOfArms(t *testing.T) {
+	beside(t)
+	s := newSystem(t, emulator.Faults{Seed: 1, Versions: map[string]emulator.Version{"2": {Errors: 1}}})
+	_, err := s.client.Lambda().UpdateAlias(t.Context(), &lambda.UpdateAliasInput{FunctionName: aws.String("getProducts"), Name: aws.String("dev"), FunctionVersion: aws.String("1"),
+		RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: map[string]float64{"2": .3}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev := s.ref
+	dev.Stage = "dev"
+	api, alias := []string{"--api", "products", "--path", "/products"}, []string{"--lambda-alias", "getProducts:dev", "--url", s.client.InvokeURL(dev)}
+	search := func(t *testing.T, code int, args ...string) (rated analyze.Rated, stderr string) {
+		t.Helper()
+		all := append(append([]string{"capacity", "--out", "none", "--format", "json", "--max-rate", "200", "--from", "100"}, hastyTrials...), args...)
+		got, stdout, stderr := coalmine(t, t.Context(), s.env, all...)
+		if got != code {
+			t.Fatalf("%q: exit %d, want %d\n%s", all, got, code, stderr)
+		}
+		if code != exitUsage {
+			if err := json.Unmarshal([]byte(stdout), &rated); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return rated, stderr
+	}
+	errors := []string{"--objective", "errors <= 50%", "--arm"}
+	if _, stderr := search(t, exitUsage, slices.Concat(api, errors, []string{"canary"})...); !strings.Contains(stderr, "coalmine: --arm canary: there is no canary that would split the stage") {
+		t.Errorf("no canary: %s", stderr)
+	}
+	j, err := s.client.OpenJournal(t.TempDir(), s.ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	if _, err := s.client.CreateCanary(t.Context(), j, s.ref, 30, map[string]string{"lambdaAlias": "staging"}); err != nil {
+		t.Fatal(err)
+	}
+	rule := []string{"--classify", "header:X-Lambda-Version"}
+	for _, c := range []struct {
+		name, arm  string
+		args, more []string
+		code       int
+		version    string
+		share      float64
+		line       string
+	}{
+		{"stage", "stage", api, nil, 0, "", 0, "CAPACITY AT-LEAST 200/s or more, errors <= 50%"},
+		{"baseline", "baseline", api, rule, 0, "1", 0.7, "CAPACITY AT-LEAST 200/s or more of the stage, 140/s of v1, errors <= 50%"},
+		{"canary", "canary", api, rule, exitReject, "2", 0.3, "CAPACITY TOO-LOW below 100/s of the stage, 30/s of v2, errors <= 50%"},
+		{"baseline of an alias", "baseline", alias, rule, 0, "1", 0.7, "CAPACITY AT-LEAST 200/s or more of the stage, 140/s of v1, errors <= 50%"},
+		{"canary of an alias", "canary", alias, nil, exitReject, "2", 0.3, "CAPACITY TOO-LOW below 100/s of the stage, 30/s of v2, errors <= 50%"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			beside(t)
+			rated, stderr := search(t, c.code, slices.Concat(c.args, c.more, errors, []string{c.arm})...)
+			if !strings.Contains(stderr, "coalmine: "+c.line) || len(c.more) == 0 && !strings.Contains(stderr, "(--classify header:X-Lambda-Version)\n") {
+				t.Errorf("want %q\n%s", c.line, stderr)
+			}
+			if rated.Rating.Version != c.version || c.share != 0 && (rated.Arm == nil || rated.Arm.Share != c.share || rated.Arm.Version != c.version) {
+				t.Errorf("version %q, %+v", rated.Rating.Version, rated.Arm)
+			}
+			if want := map[string]uint64{"1": 18, "2": 40, "": 12}[c.version]; rated.Rating.Search.Hits != want {
+				t.Errorf("%d hits make a trial, want %d: an arm has to get them, of which it is a share", rated.Rating.Search.Hits, want)
+			}
+			if arms := rated.Trials[0].Arms; len(arms) != 3 {
+				t.Errorf("%+v, want the stage and two versions", arms)
+			}
+		})
 	}
 }
