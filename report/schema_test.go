@@ -12,6 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"coalmine/analyze"
+	"coalmine/analyze/capacity"
 	"coalmine/report"
 )
 
@@ -84,10 +85,12 @@ func TestSchemaComplete(t *testing.T) {
 	}
 	for name, value := range map[string]any{"analysis": analyze.Analysis{}, "header": analyze.Header{}, "target": analyze.Target{}, "plan": analyze.Plan{},
 		"conclusion": analyze.Conclusion{}, "check": analyze.Check{}, "interval": analyze.Interval{}, "phase": analyze.Phase{}, "traffic": analyze.Phase{},
+		"capacity": analyze.Rated{}, "rating": analyze.Rating{}, "trial": analyze.TrialReport{}, "trial_arm": analyze.TrialArm{}, "arm_rates": analyze.ArmRates{},
+		"capacity_plan": capacity.Plan{}, "capacity_result": capacity.Result{}, "bound": capacity.Bound{}, "record": analyze.Record{},
 		"arm": analyze.Arm{}, "lateness": analyze.Lateness{}, "propagation": analyze.Propagation{}, "event": analyze.Event{}, "end": analyze.End{}} {
-		for field := range reflect.TypeOf(value).Fields() {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(value)) {
 			key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-			if key == "-" || !field.IsExported() {
+			if key == "-" || field.Anonymous || !field.IsExported() {
 				continue
 			}
 			if p, ok := schema.Defs[name].Properties[key]; !ok || p.Description == "" && p.Ref == "" && p.Items == nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"coalmine/analyze"
 	"coalmine/scenarios/emulator"
@@ -98,6 +100,10 @@ func TestCapacityEndToEnd(t *testing.T) {
 			if err := json.Unmarshal(read(t, dir, "report.json"), &rated); err != nil || len(rated.Trials) == 0 || rated.Sentence == "" {
 				t.Errorf("report.json: %v, %+v", err, rated)
 			}
+			valid(t, "", read(t, dir, "report.json"))
+			for line := range bytes.Lines(read(t, dir, "run.ndjson")) {
+				valid(t, "#/$defs/record", line)
+			}
 			var suites struct {
 				Suite struct {
 					Tests    int `xml:"tests,attr"`
@@ -135,6 +141,27 @@ func TestCapacityInterrupted(t *testing.T) {
 	code, stdout, stderr := coalmine(t, ctx, map[string]string{}, args...)
 	if code != exitInterrupted || !strings.HasPrefix(stdout, "Unfinished, interrupted: ") || !strings.Contains(stderr, "/s or more, interrupted, p50 <= 20s") {
 		t.Errorf("exit %d, want 130\n%s\n%s", code, stdout, stderr)
+	}
+}
+
+// valid holds JSON to a part of the schema that is published.
+func valid(t *testing.T, part string, text []byte) {
+	t.Helper()
+	_, published, _ := coalmine(t, t.Context(), nil, "report", "--schema")
+	schema, err := jsonschema.UnmarshalJSON(strings.NewReader(published))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("report.json", schema); err != nil {
+		t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := compiler.MustCompile("report.json" + part).Validate(value); err != nil {
+		t.Errorf("%v\n%.2000s", err, text)
 	}
 }
 
@@ -178,6 +205,7 @@ func TestCapacityOfArms(t *testing.T) {
 			if err := json.Unmarshal([]byte(stdout), &rated); err != nil {
 				t.Fatal(err)
 			}
+			valid(t, "", []byte(stdout))
 		}
 		return rated, stderr
 	}

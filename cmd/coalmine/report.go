@@ -105,7 +105,7 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 		},
 	}
 	shown.flags(c.Flags())
-	c.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of --format json, and nothing else")
+	c.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of --format json, and of the lines of a run file, and nothing else")
 	c.Flags().StringVar(&history, "history", "", "`DIR` whose run files are shown in order of time: split, errors and latency of each (table, json or html)")
 	log.flags(c.Flags())
 	c.Flags().StringVar(&policy, "policy", "", "judge the recorded windows by this policy file; the exit code is the new verdict's")
