@@ -22,6 +22,13 @@ type Rated struct {
 	End      End             `json:"end"`
 }
 
+// Searching is a search that goes on.
+type Searching struct {
+	Rated
+	Under *TrialReport // the trial under way; nil: none
+	Load  []Phase      // all traffic: a phase for each trial, and the warm-up
+}
+
 // ArmRates are the bounds in rates of one arm, as the stage is configured: those of the result are what the stage gets.
 type ArmRates struct {
 	Version string  `json:"version"`

@@ -98,7 +98,11 @@ func capacityFacts(r analyze.Rated) (all [][2]string) {
 	if len(r.Rates) > 1 {
 		var parts []string
 		for _, a := range r.Rates {
-			parts = append(parts, fmt.Sprintf("%s %.1f/s", a.Name, a.Rate))
+			who := a.Name
+			if t := r.Rating.Target; who == t.Baseline || who == t.Canary {
+				who = name(who)
+			}
+			parts = append(parts, fmt.Sprintf("%s %.1f/s", who, a.Rate))
 		}
 		add("at the lower bound", "%s", strings.Join(parts, ", "))
 	}
@@ -227,9 +231,8 @@ func CapacityProgress(r analyze.Rated, t *analyze.TrialReport) string {
 	return visible(line)
 }
 
-// CapacityTrial is a trial that is over, in one line.
-func CapacityTrial(r analyze.Rated) string {
-	n := len(r.Trials)
+// CapacityTrial is the n-th trial, which is over, in one line.
+func CapacityTrial(r analyze.Rated, n int) string {
 	t := r.Trials[n-1]
 	return visible(fmt.Sprintf("%6s  trial %d, %s at %s, %s: %s, %s", clockTime(t.At), n, t.Purpose, analyze.PerSecondOf(t.Rate), analyze.Short(t.Took), t.Outcome, t.Sentence))
 }

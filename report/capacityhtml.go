@@ -6,6 +6,8 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
+	"strings"
 
 	"coalmine/analyze"
 	"coalmine/analyze/capacity"
@@ -154,61 +156,135 @@ func armClass(r analyze.Rated, name string) string {
 	return "stage"
 }
 
-// capacityHTML writes one page that needs nothing else.
+// capacityHTML writes one page that needs nothing else, and no script.
 func capacityHTML(w io.Writer, r analyze.Rated) error {
-	header, rows := trialRows(r)
-	p := struct {
-		Title, Sentence, Where, Line string
-		Facts                        [][2]string
-		Knees                        []knee
-		Header                       []string
-		Rows                         [][]string
-		Arms                         bool
-	}{Title: "Capacity " + capacitySpan(r), Sentence: r.Sentence, Line: CapacityLine(r), Facts: capacityFacts(r), Header: header, Rows: rows,
+	title, body, err := newSearchPage(r, nil).body()
+	if err != nil {
+		return err
+	}
+	return writeDocument(w, document{Title: title, Still: true, More: kneeCSS, Body: body})
+}
+
+// LiveCapacityPage is the page of a search that goes on: it takes what LiveCapacityUpdate writes from the events beside it.
+func LiveCapacityPage(w io.Writer, s analyze.Searching) error {
+	title, body, err := newSearchPage(s.Rated, s.Under).body()
+	if err != nil {
+		return err
+	}
+	return writeDocument(w, document{Title: title, Live: true, More: kneeCSS, Body: body, Data: noCharts})
+}
+
+// noCharts is what the page's script is given where the pictures come with the page.
+const noCharts = `{"charts":[],"moments":[],"regions":[]}`
+
+// LiveCapacityUpdate is what has become of the page, as one line of JSON.
+func LiveCapacityUpdate(s analyze.Searching) ([]byte, error) {
+	title, body, err := newSearchPage(s.Rated, s.Under).body()
+	if err != nil {
+		return nil, err
+	}
+	return liveUpdate(title, body, noCharts, s.End.Reason != "")
+}
+
+// searchPage is everything on the page, as texts.
+type searchPage struct {
+	Tone, Word, About, Sentence, Where, Line, Under string
+	Facts                                           []fact
+	Knees                                           []knee
+	Trials                                          grid
+	Arms                                            bool
+}
+
+func newSearchPage(r analyze.Rated, under *analyze.TrialReport) searchPage {
+	p := searchPage{Word: strings.ToUpper(string(r.Result.Kind)), About: "capacity " + capacitySpan(r), Sentence: visible(r.Sentence), Tone: capacityTone(r),
 		Where: visible(fmt.Sprintf("%s %s (%s)", r.Rating.Target.Method, r.Rating.Target.URL, r.Rating.Target.Where))}
+	if r.End.Reason != "" {
+		p.Line = CapacityLine(r)
+	} else {
+		p.Word, p.Tone, p.Sentence = "RUNNING", "inconclusive", ""
+	}
+	for _, f := range capacityFacts(r) {
+		p.Facts = append(p.Facts, fact{Name: f[0], Value: visible(f[1])})
+	}
+	p.Trials.Head, p.Trials.Rows = trialRows(r)
+	for _, row := range p.Trials.Rows {
+		for i := range row {
+			row[i] = visible(row[i])
+		}
+	}
+	if under != nil {
+		p.Under = strings.TrimSpace(CapacityProgress(r, under))
+		r.Trials = append(slices.Clone(r.Trials), *under)
+	}
 	for _, m := range kneeMeasures() {
 		p.Knees = append(p.Knees, newKnee(r, m))
 	}
 	for _, t := range r.Trials {
 		p.Arms = p.Arms || len(t.Arms) > 1
 	}
-	var out bytes.Buffer
-	if err := capacityPage.Execute(&out, p); err != nil {
-		return err
-	}
-	_, err := w.Write(out.Bytes())
-	return err
+	return p
 }
 
-var capacityPage = template.Must(template.New("capacity").Parse(`<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{{.Title}}</title>
-<style>
-:root { color-scheme: light dark; --paper: #fff; --ink: #16202a; --soft: #55616d; --line: #d9dee4; --stage: #55616d; --baseline: #0072b2; --canary: #c14f00; --fail: #b3261e; --band: #00785a33 }
-@media (prefers-color-scheme: dark) { :root { --paper: #12171d; --ink: #e8edf2; --soft: #a3afba; --line: #323c47; --stage: #a3afba; --baseline: #56b4e9; --canary: #f5a623; --fail: #ff8b6b; --band: #3ecf9f33 } }
-html { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif } body { max-width: 1120px; margin: 0 auto; padding: 20px }
-figure { margin: 1.6rem 0 } figcaption, .soft { color: var(--soft) } svg { width: 100%; height: auto; font: 13px system-ui, sans-serif; fill: var(--ink) }
-.grid { stroke: var(--line) } .limit { stroke: var(--fail); stroke-dasharray: 6 4 } .bound { stroke: var(--ink) } .band { fill: var(--band) }
-.stage { stroke: var(--stage); fill: var(--stage) } .baseline { stroke: var(--baseline); fill: var(--baseline) } .canary { stroke: var(--canary); fill: var(--canary) }
-.hollow { fill: none } .cross { fill: none; stroke-width: 2.2 } .soft-text { fill: var(--soft) }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums } th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top } th:nth-child(2), td:nth-child(2), th:nth-child(5), td:nth-child(5), th:last-child, td:last-child { text-align: left }
-dt { font-weight: 600; float: left; clear: left; margin-right: .6rem } dd { margin: 0 } .wide { overflow-x: auto }
-</style></head><body>
-<h1>{{.Title}}</h1><p>{{.Sentence}}</p><p class="soft">{{.Where}}</p>
-<dl>{{range .Facts}}<dt>{{index . 0}}</dt><dd>{{index . 1}}</dd>{{end}}</dl>
-<h2>The knee</h2>
-<p class="soft">Each mark is a trial: a dot held, a cross failed, a ring was not decided{{if .Arms}}; grey is the whole stage, blue the baseline, orange the canary{{end}}. Rates are the stage's. Both axes are logarithmic. The shaded interval holds the capacity.</p>
+// capacityTone is how what was found is to be taken.
+func capacityTone(r analyze.Rated) string {
+	kind := r.Result.Kind
+	switch {
+	case r.Asked == analyze.Pass, r.Rating.AtLeast == 0 && (kind == capacity.Found || kind == capacity.AtLeast || kind == capacity.Quota):
+		return "promote"
+	case r.Asked == analyze.Fail, kind == capacity.TooLow:
+		return "reject"
+	}
+	return "inconclusive"
+}
+
+func (p searchPage) body() (title string, body template.HTML, err error) {
+	var out bytes.Buffer
+	err = capacityBody.Execute(&out, p)
+	return p.Word + " " + p.About, template.HTML(out.String()), err
+}
+
+const kneeCSS = `
+.knee svg { width: 100%; height: auto; font-size: 13px; fill: var(--ink); } .knee figcaption, .knee .tick { color: var(--soft); fill: var(--soft); }
+.knee .grid { stroke: var(--line); } .knee .limit { stroke: var(--fail); stroke-dasharray: 6 4; } .knee .bound { stroke: var(--ink); } .knee .band { fill: var(--pass); opacity: .2; }
+.knee .stage { stroke: var(--muted); fill: var(--muted); } .knee .baseline { stroke: var(--baseline); fill: var(--baseline); } .knee .canary { stroke: var(--canary); fill: var(--canary); }
+.knee .hollow { fill: none; } .knee .cross { fill: none; stroke-width: 2.2; }
+.trials :is(th, td):is(:nth-child(2), :nth-child(5), :nth-child(9)) { text-align: left; }
+`
+
+var capacityBody = template.Must(template.New("capacity").Parse(`<header id="verdict" class="{{.Tone}}">
+<p class="where">{{.Where}}</p>
+<h1><strong>{{.Word}}</strong> <span>{{.About}}</span></h1>
+{{- if .Sentence}}
+<p class="why">{{.Sentence}}</p>
+{{- end}}
+{{- if .Under}}
+<p class="why">{{.Under}}</p>
+{{- end}}
+</header>
+<section id="facts"><dl class="details">{{range .Facts}}<div><dt>{{.Name}}</dt><dd>{{.Value}}</dd></div>{{end}}</dl></section>
+<section id="knee" class="knee"><h2>The knee</h2>
+<p class="caption">Each mark is a trial: a dot held, a cross failed, a ring is not decided, a small dot says nothing of the target{{if .Arms}}; grey is the whole stage, blue the baseline, orange the canary{{end}}. Rates are the stage's. Both axes are logarithmic. The shaded interval holds the capacity.</p>
 {{range .Knees}}<figure><figcaption>{{.Title}} ({{.Unit}}) by requests per second</figcaption>
 <svg viewBox="0 0 1060 340" role="img" aria-label="{{.Title}} of each trial by its rate; the table below has the numbers">
 {{with .Band}}<rect class="band" x="{{printf "%.1f" .From}}" y="16" width="{{printf "%.1f" .Wide}}" height="284"></rect>{{end}}
-{{range .X}}<line class="grid" x1="{{printf "%.1f" .At}}" x2="{{printf "%.1f" .At}}" y1="16" y2="300"></line><text class="soft-text" x="{{printf "%.1f" .At}}" y="318" text-anchor="middle">{{.Text}}</text>{{end}}
-{{range .Y}}<line class="grid" x1="64" x2="1040" y1="{{printf "%.1f" .At}}" y2="{{printf "%.1f" .At}}"></line><text class="soft-text" x="58" y="{{printf "%.1f" .At}}" dy="4" text-anchor="end">{{.Text}}</text>{{end}}
+{{range .X}}<line class="grid" x1="{{printf "%.1f" .At}}" x2="{{printf "%.1f" .At}}" y1="16" y2="300"></line><text class="tick" x="{{printf "%.1f" .At}}" y="318" text-anchor="middle">{{.Text}}</text>{{end}}
+{{range .Y}}<line class="grid" x1="64" x2="1040" y1="{{printf "%.1f" .At}}" y2="{{printf "%.1f" .At}}"></line><text class="tick" x="58" y="{{printf "%.1f" .At}}" dy="4" text-anchor="end">{{.Text}}</text>{{end}}
 {{range .Bounds}}<line class="bound" x1="{{printf "%.1f" .At}}" x2="{{printf "%.1f" .At}}" y1="16" y2="300"><title>{{.Label}}</title></line>{{end}}
 {{range .Lines}}<line class="limit" x1="64" x2="1040" y1="{{printf "%.1f" .At}}" y2="{{printf "%.1f" .At}}"></line><text x="70" y="{{printf "%.1f" .At}}" dy="-5">{{.Label}}</text>{{end}}
 {{range .Marks}}{{if .Cross}}<path class="{{.Arm}} cross" transform="translate({{printf "%.1f" .X}} {{printf "%.1f" .Y}})" d="M-5 -5L5 5M-5 5L5 -5"><title>{{.Hint}}</title></path>{{else}}<circle class="{{.Arm}}{{if .Hollow}} hollow{{end}}" cx="{{printf "%.1f" .X}}" cy="{{printf "%.1f" .Y}}" r="{{if .Small}}2{{else}}4.5{{end}}"><title>{{.Hint}}</title></circle>{{end}}
 {{end}}</svg></figure>{{end}}
-<h2>Trials</h2><div class="wide"><table><thead><tr>{{range .Header}}<th scope="col">{{.}}</th>{{end}}</tr></thead><tbody>{{range .Rows}}<tr>{{range .}}<td>{{.}}</td>{{end}}</tr>{{end}}</tbody></table></div>
-<p class="soft">(pass) and (fail): not decided within the trial's time, and leaning so. {{.Line}}</p>
-</body></html>
+</section>
+<section id="trials" class="trials"><h2>Trials</h2>
+{{- if .Trials.Rows}}
+<div class="scroll" tabindex="0" role="region" aria-label="Trials, a table"><table><thead><tr>{{range .Trials.Head}}<th scope="col">{{.}}</th>{{end}}</tr></thead><tbody>{{range .Trials.Rows}}
+<tr>{{range .}}<td>{{.}}</td>{{end}}</tr>{{end}}
+</tbody></table></div>
+<p class="caption">(pass) and (fail): not decided within the trial's time, and leaning so. Times are those that were judged.</p>
+{{- else}}
+<p class="empty">No trial is over yet.</p>
+{{- end}}
+{{- if .Line}}
+<p class="caption">{{.Line}}</p>
+{{- end}}
+</section>
 `))

@@ -34,7 +34,7 @@ type assets struct {
 	Style  template.CSS
 	Chart  template.JS
 	Script template.JS
-	Policy string // the content security policy: nothing runs but these, and nothing is loaded
+	Policy string // the content security policy
 }
 
 var loadAssets = sync.OnceValues(func() (a assets, err error) {
@@ -47,10 +47,18 @@ var loadAssets = sync.OnceValues(func() (a assets, err error) {
 		return a, err
 	}
 	a.Style, a.Chart, a.Script = template.CSS(style+"\n"+pageCSS), template.JS(chart), template.JS(pageJS)
-	a.Policy = fmt.Sprintf("default-src 'none'; img-src data:; style-src '%s'; script-src '%s' '%s'; connect-src 'self'; base-uri 'none'; form-action 'none'",
-		digest(string(a.Style)), digest(string(a.Chart)), digest(string(a.Script)))
 	return a, nil
 })
+
+// policy lets nothing run but these, and nothing be loaded.
+func (a assets) policy() string {
+	scripts := "'none'"
+	if a.Script != "" {
+		scripts = fmt.Sprintf("'%s' '%s'", digest(string(a.Chart)), digest(string(a.Script)))
+	}
+	return fmt.Sprintf("default-src 'none'; img-src data:; style-src '%s'; script-src %s; connect-src 'self'; base-uri 'none'; form-action 'none'",
+		digest(string(a.Style)), scripts)
+}
 
 func asset(name string) (string, error) {
 	file, err := plot.Assets.Open(name)
@@ -72,6 +80,8 @@ type document struct {
 	assets
 	Title string
 	Live  bool
+	Still bool         // it needs no script
+	More  template.CSS // of its own
 	Body  template.HTML
 	Data  template.JS
 }
@@ -109,18 +119,26 @@ func LiveUpdate(a analyze.Analysis) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return liveUpdate(s.Word+" "+s.About, body, data, a.End.Reason != "")
+}
+
+func liveUpdate(title string, body template.HTML, data template.JS, ended bool) ([]byte, error) {
 	return json.Marshal(struct {
 		Title string          `json:"title"`
 		Body  string          `json:"body"`
 		Data  json.RawMessage `json:"data"`
 		Ended bool            `json:"ended"`
-	}{s.Word + " " + s.About, string(body), json.RawMessage(data), a.End.Reason != ""})
+	}{title, string(body), json.RawMessage(data), ended})
 }
 
 func writeDocument(w io.Writer, d document) (err error) {
 	if d.assets, err = loadAssets(); err != nil {
 		return err
 	}
+	if d.Style += d.More; d.Still {
+		d.Chart, d.Script = "", ""
+	}
+	d.Policy = d.policy()
 	var out bytes.Buffer // a page that stops in the middle looks like a whole one
 	if err := pages.ExecuteTemplate(&out, "document", d); err != nil {
 		return err

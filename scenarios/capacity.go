@@ -57,9 +57,9 @@ type Capacity struct {
 	CoolDown time.Duration // after each trial; after one that failed, until a few requests keep the objectives again
 	Ceiling  bool          // find out first what this machine can send
 
-	Watch func(analyze.Rated, *analyze.TrialReport) // told after each trial, and several times a second of the one under way; may be nil
-	Say   func(string)                              // notes for a person; may be nil
-	Look  time.Duration                             // how often the stage is read meanwhile; 0: every 2 s
+	Watch func(analyze.Searching) // told after each trial, and twice a second of the one under way; may be nil
+	Say   func(string)            // notes for a person, from any goroutine; may be nil
+	Look  time.Duration           // how often the stage is read meanwhile; 0: every 2 s
 
 	recorder *Recorder
 	watcher  *watcher       // nil: there is no control plane
@@ -190,6 +190,9 @@ type changedError struct{ what string }
 
 func (e changedError) Error() string { return stage.ErrChanged.Error() + ": " + e.what }
 
+// Load is all traffic so far, a phase for each trial, and the warm-up.
+func (c *Capacity) Load() []analyze.Phase { return c.recorder.Judge.Analysis().Phases }
+
 // Run searches. What is known so far is returned also when the context ends, the stage changes, a breaker trips or the time
 // is used up; an error is one of the run file.
 func (c *Capacity) Run(ctx context.Context, file *analyze.Writer) (analyze.Rated, error) {
@@ -250,7 +253,7 @@ func (c *Capacity) search(ctx context.Context, search *capacity.Search, file *an
 		if why := c.stop(ctx, report); why != "" {
 			return analyze.End{Reason: "breaker", Error: why}
 		}
-		c.watch(end, nil)
+		c.watch(nil)
 	}
 }
 
@@ -299,12 +302,12 @@ func (c *Capacity) rate(end analyze.End) (analyze.Rated, error) {
 	return analyze.Rate(c.header, c.Rating, c.trials, c.recorder.Judge.Events(), end)
 }
 
-func (c *Capacity) watch(end analyze.End, under *analyze.TrialReport) {
+func (c *Capacity) watch(under *analyze.TrialReport) {
 	if c.Watch == nil {
 		return
 	}
-	if rated, err := c.rate(end); err == nil {
-		c.Watch(rated, under)
+	if rated, err := c.rate(analyze.End{}); err == nil {
+		c.Watch(analyze.Searching{Rated: rated, Under: under, Load: c.Load()})
 	}
 }
 
@@ -333,7 +336,7 @@ func (c *Capacity) trial(ctx context.Context, t capacity.Trial) analyze.TrialRep
 		if time.Since(shown) >= 500*time.Millisecond {
 			shown = time.Now()
 			report := judge.Report(c.since())
-			c.watch(analyze.End{}, &report)
+			c.watch(&report)
 		}
 		return false
 	})

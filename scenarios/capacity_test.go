@@ -87,8 +87,8 @@ func TestCapacityChanged(t *testing.T) {
 			r.canary()
 			c := r.searching(time.Hour)
 			done := false
-			c.Watch = func(_ analyze.Rated, under *analyze.TrialReport) {
-				if under != nil && under.Purpose == capacity.Confirm && !done {
+			c.Watch = func(s analyze.Searching) {
+				if s.Under != nil && s.Under.Purpose == capacity.Confirm && !done {
 					done = true
 					tc.change(r)
 				}
@@ -116,7 +116,7 @@ func TestCapacityChangedAtTheEnd(t *testing.T) {
 	c.Rating.Search.Short = time.Second
 	c.Rating.AtLeast = 50
 	done := false
-	c.Watch = func(analyze.Rated, *analyze.TrialReport) {
+	c.Watch = func(analyze.Searching) {
 		if !done {
 			done = true
 			r.recolor()
@@ -181,8 +181,8 @@ func TestCapacityWatchesPlainStage(t *testing.T) {
 	r := newRig(t, emulator.Faults{Seed: 1})
 	c := r.searching(time.Hour)
 	done := false
-	c.Watch = func(_ analyze.Rated, under *analyze.TrialReport) {
-		if under != nil && !done {
+	c.Watch = func(s analyze.Searching) {
+		if s.Under != nil && !done {
 			done = true
 			r.canary()
 		}

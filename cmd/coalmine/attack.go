@@ -90,7 +90,7 @@ func (w world) attack(ctx context.Context, t *target, p *pace, o *output, durati
 		end.Reason = "interrupted"
 	}
 	analysis, err := recorder.Finish(end)
-	if lost := o.close(ctx, w, analysis); err == nil {
+	if lost := o.close(ctx, w, judged{analysis}); err == nil {
 		err = lost
 	}
 	if err == nil && ctx.Err() != nil {

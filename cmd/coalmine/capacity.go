@@ -71,9 +71,7 @@ decided, 1 and 2 as everywhere, 130 interrupted. What is known by then is shown.
 	f.Lookup("max-rate").DefValue = "0" // which help does not show
 	f.Lookup("classify").Usage += ", or learn (default with a canary)"
 	f.StringVar(&r.target.lambdaAlias, "lambda-alias", "", "`FUNCTION:ALIAS` whose weights split the traffic of --url, instead of --api")
-	r.output.reports.flags(f)
-	f.StringVar(&r.output.out, "out", "", `run file, NDJSON (default a new file under $XDG_STATE_HOME/coalmine/runs; "none" for none)`)
-	f.BoolVarP(&r.output.quiet, "quiet", "q", false, "no progress: where it runs, what was learned, warnings, the files written and the last line stay on standard error")
+	r.output.flags(f)
 	f.StringArrayVar(&r.objectives, "objective", nil, "`BOUND` like \"p99 <= 250ms\" or \"errors <= 0.1%\", repeatable")
 	f.StringVar(&r.Rating.Arm, "arm", analyze.ArmStage, "whose objectives they are: stage, baseline or canary")
 	f.StringVar(&r.Baseline, "baseline", "", "version that serves now, as the answers spell it, for --url")
@@ -114,27 +112,28 @@ func (r *rating) run(ctx context.Context, w world, f *pflag.FlagSet) error {
 	if err := r.Prepare(ctx, where, "coalmine/"+version); err != nil {
 		return err
 	}
-	if err := errors.Join(r.output.reports.open(), r.output.openFile(w, "capacity", time.Now())); err != nil {
+	o := &r.output
+	o.also = func() error { return r.target.done(w) }
+	defer o.also()
+	o.live.state = searched{}
+	if err := o.open(w, "capacity", time.Now()); err != nil {
 		return err
-	}
-	if !r.output.quiet {
-		r.Watch = narrate(w)
 	}
 	if err := r.target.logHits(&r.Plan); err != nil {
 		return err
 	}
-	rated, err := r.Run(ctx, analyze.NewWriter(r.output.file))
-	lost := r.target.done(w)
-	if err != nil {
-		return errors.Join(err, r.output.file.Close(), lost)
+	shown := newSteps(w, o)
+	r.Say, r.Watch = shown.say, func(s analyze.Searching) {
+		o.watch(searched{s})
+		shown.watch(s)
 	}
-	if err := errors.Join(lost, r.output.each(w, func(to io.Writer, format string) error { return drawCapacity(to, format, rated) }), r.output.file.Close()); err != nil {
-		return exit{exitBroken, err}
-	}
-	if r.output.path != "" {
-		fmt.Fprintf(w.stderr, "run file: %s (show it again: coalmine report %s)\n", r.output.path, r.output.path)
-	}
+	rated, failed := r.Run(ctx, analyze.NewWriter(o.file))
+	shown.end()
+	failed = errors.Join(failed, o.close(ctx, w, searched{analyze.Searching{Rated: rated, Load: r.Load()}}))
 	r.compare(w, rated)
+	if failed != nil {
+		return exit{exitBroken, failed}
+	}
 	fmt.Fprintln(w.stderr, report.CapacityLine(rated))
 	if code := ratedCode(rated); code != 0 {
 		return exit{code: code}
@@ -163,7 +162,7 @@ func (r *rating) check(w world, f *pflag.FlagSet) error {
 	} else if r.target.url == "" && !r.target.controlled() {
 		return usagef("missing target: want --url URL, --api ID with --path, or a scenario like capacity-knee")
 	}
-	if err := errors.Join(r.target.check(w), r.output.reports.check(),
+	if err := errors.Join(r.target.check(w), r.output.check(),
 		spare(append(r.target.reads(), reads(r.scenario)), r.output.writes(&r.target.requests))); err != nil {
 		return err
 	}
@@ -381,28 +380,54 @@ func ratedCode(r analyze.Rated) int {
 	return 0
 }
 
-// narrate tells of each trial, a line each, and on the way of those that take long.
-func narrate(w world) func(analyze.Rated, *analyze.TrialReport) {
-	told := 0
-	last := time.Now()
-	return func(r analyze.Rated, under *analyze.TrialReport) {
-		switch {
-		case under == nil && len(r.Trials) > told:
-			told, last = len(r.Trials), time.Now()
-			fmt.Fprintln(w.stderr, report.CapacityTrial(r))
-		case under != nil && time.Since(last) >= 10*time.Second:
-			last = time.Now()
-			fmt.Fprintln(w.stderr, report.CapacityProgress(r, under))
+// newSteps begins to show a search; end must be called.
+func newSteps(w world, o *output) *progress[analyze.Searching] {
+	screen, lines := o.shown(w)
+	s := &steps{screen: screen, to: lines.to, silent: lines.silent, last: time.Now()}
+	return begin(s.draw, screen != nil)
+}
+
+// steps tell of each trial, a line each, and on the way of those that take long: below, where there is a screen.
+type steps struct {
+	screen *screen // nil: lines
+	to     io.Writer
+	silent bool
+	stand  analyze.Searching
+	told   int
+	last   time.Time // a line
+}
+
+func (s *steps) draw(said []string, stand *analyze.Searching, over bool) {
+	if stand != nil {
+		s.stand = *stand
+	}
+	if !s.silent {
+		said = append(said, s.steps()...)
+	}
+	if s.screen != nil {
+		var view []string
+		if width, height := s.screen.size(); !over {
+			view = report.LiveCapacity(s.stand, report.View{Width: width, Height: height, ASCII: s.screen.ascii, Paint: s.screen.paint})
 		}
+		s.screen.show(said, view) // a terminal that is gone is nobody's loss
+		return
+	}
+	for _, line := range said {
+		io.WriteString(s.to, line+"\n")
 	}
 }
 
-func drawCapacity(to io.Writer, format string, r analyze.Rated) error {
-	show, err := report.NamedCapacity(format)
-	if err != nil {
-		return err
+func (s *steps) steps() (lines []string) {
+	for ; s.told < len(s.stand.Trials); s.told++ {
+		lines = append(lines, report.CapacityTrial(s.stand.Rated, s.told+1))
 	}
-	return show(to, r)
+	if len(lines) == 0 && s.screen == nil && s.stand.Under != nil && time.Since(s.last) >= 10*time.Second {
+		lines = append(lines, report.CapacityProgress(s.stand.Rated, s.stand.Under))
+	}
+	if len(lines) > 0 {
+		s.last = time.Now()
+	}
+	return lines
 }
 
 // reshow draws a search again from its run file; ok is false where the file is of another command.
@@ -419,10 +444,7 @@ func (w world) reshow(path string, shown *reports) (ok bool, err error) {
 	if err != nil {
 		return false, nil // whoever reads it as a run says what is wrong
 	}
-	if err := shown.open(); err != nil {
-		return true, err
-	}
-	if err := shown.each(w, func(to io.Writer, format string) error { return drawCapacity(to, format, rated) }); err != nil {
+	if err := shown.show(w, searched{analyze.Searching{Rated: rated}}); err != nil {
 		return true, err
 	}
 	fmt.Fprintln(w.stderr, report.CapacityLine(rated))

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"coalmine/analyze"
@@ -93,7 +96,7 @@ func TestCapacityEndToEnd(t *testing.T) {
 			file := filepath.Join(dir, "run.ndjson")
 			args := append(append([]string{"capacity", "--out", file, "--out-dir", dir, "--format", "json,junit,html,markdown"}, hastyTrials...), c.args...)
 			code, stdout, stderr := coalmine(t, t.Context(), map[string]string{}, args...)
-			if code != c.code || !strings.Contains(stderr, "coalmine: "+c.line) || !strings.HasPrefix(stderr, "NOT AWS: ") {
+			if code != c.code || !strings.Contains(stderr, "coalmine: "+c.line) || !strings.HasPrefix(stderr, "NOT AWS: ") || !strings.Contains(stderr, "trial 1, bracket at ") {
 				t.Fatalf("exit %d, want %d and %q\n%s\n%s", code, c.code, c.line, stdout, stderr)
 			}
 			var rated analyze.Rated
@@ -252,5 +255,108 @@ func TestCapacityOfArms(t *testing.T) {
 				t.Errorf("%+v, want the stage and two versions", arms)
 			}
 		})
+	}
+}
+
+// While a search goes on its page and its metrics show what is known by then, and who watches is shown the end.
+func TestCapacityServed(t *testing.T) {
+	beside(t)
+	metrics, page := freeAddress(t), freeAddress(t)
+	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer target.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	type seen struct{ metrics, page, first, last string }
+	watched := make(chan seen, 1)
+	go func() {
+		var s seen
+		defer func() { interrupt(); watched <- s }()
+		for !strings.Contains(s.metrics, `coalmine_capacity_trial_requests_per_second 400`) || !strings.Contains(s.metrics, `trials_total{outcome="pass"} 2`) {
+			if ctx.Err() != nil {
+				return
+			}
+			s.metrics = got("http://" + metrics + "/metrics")
+		}
+		s.page = got("http://" + page + "/")
+		answer, err := http.Get("http://" + page + "/events")
+		if err != nil {
+			return
+		}
+		defer answer.Body.Close()
+		lines := bufio.NewReaderSize(answer.Body, 1<<20)
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if !strings.HasPrefix(line, "data: ") {
+				continue
+			}
+			if s.last = line; s.first == "" {
+				s.first = line
+				interrupt()
+			}
+		}
+	}()
+	code, _, stderr := coalmine(t, ctx, map[string]string{}, "capacity", "--out", "none", "--url", target.URL, "--objective", "p50 <= 20s", "--max-rate", "400", "--from", "200",
+		"--short-trial", "200ms", "--trial", "1h", "--budget", "20h", "--warm-up", "0s", "--cool-down", "10ms", "--no-self-check", "--metrics", metrics, "--serve", page)
+	s := <-watched
+	if code != exitInterrupted || !strings.Contains(stderr, "live page: http://"+page+"/\n") || !strings.Contains(stderr, "metrics: http://"+metrics+"/metrics\n") {
+		t.Errorf("exit %d\n%s", code, stderr)
+	}
+	for _, c := range [][2]string{
+		{s.page, " data-live"}, {s.page, "RUNNING"}, {s.page, "The knee"}, {s.page, "trial 3, confirm at 400/s"},
+		{s.metrics, "coalmine_capacity_bound_requests_per_second{bound=\"lower\"} 400\n"}, {s.metrics, `coalmine_requests_sent_total{phase="trial"}`},
+		{s.first, `"title":"RUNNING capacity 400/s or more"`}, {s.first, `"ended":false`}, {s.last, `"title":"UNFINISHED capacity 400/s or more"`}, {s.last, `"ended":true`},
+	} {
+		if !strings.Contains(c[0], c[1]) {
+			t.Errorf("no %s in %.3000s", c[1], c[0])
+		}
+	}
+}
+
+// got is what is at a URL, "" where nobody answers.
+func got(url string) string {
+	answer, err := http.Get(url)
+	if err != nil {
+		return ""
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	return string(text)
+}
+
+// In a terminal the search is a view, below the trials that are over; Ctrl-C ends it with what is known.
+func TestCapacityInTerminal(t *testing.T) {
+	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer target.Close()
+	e := inTerminal(t, 60, 20, []string{"NO_COLOR=1"}, append([]string{"capacity", "--out", "none", "--url", target.URL, "--objective", "p50 <= 20s", "--max-rate", "400", "--from", "50"},
+		"--short-trial", "200ms", "--trial", "1h", "--warm-up", "0s", "--cool-down", "10ms", "--no-self-check", "--budget", "20h")...)
+	shown := ansi.Strip(string(e.until(t, "trial 5, confirm at 400/s ░"))) + ansi.Strip(string(e.until(t, "stage")))
+	e.master.Write([]byte{3})
+	said := ansi.Strip(string(e.until(t, "coalmine: CAPACITY UNFINISHED 400/s or more, interrupted,")))
+	if code := e.left(t); code != exitInterrupted {
+		t.Errorf("exit %d, want 130", code)
+	}
+	for _, want := range []string{"trial 1, bracket at 50/s, 200ms: pass", "capacity  0:0", "known: 200/s or more", "50/s ━"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("no %q in\n%s", want, shown)
+		}
+	}
+	if !strings.Contains(said, "Unfinished, interrupted: the objectives seemed to hold at 400/s.") {
+		t.Errorf("%s", said)
+	}
+}
+
+// --no-progress and --quiet take the trials away, and leave the last line.
+func TestCapacityQuiet(t *testing.T) {
+	beside(t)
+	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer target.Close()
+	for _, quiet := range []string{"--no-progress", "--quiet"} {
+		_, _, stderr := coalmine(t, t.Context(), nil, append([]string{"capacity", "--out", "none", "--url", target.URL, "--objective", "p50 <= 20s", "--max-rate", "200", "--from", "200", quiet}, hastyTrials...)...)
+		if !strings.HasPrefix(stderr, "NOT AWS: ") || !strings.Contains(stderr, "\ncoalmine: CAPACITY AT-LEAST 200/s or more, p50 <= 20s, ") || strings.Contains(stderr, "trial 1, ") {
+			t.Errorf("%s: %s", quiet, stderr)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"coalmine/analyze"
+	"coalmine/analyze/capacity"
 )
 
 // metrics is how the run stands, for Prometheus. Labels are what every run has, phases, roles and classes, and never a
@@ -23,7 +24,7 @@ type metrics struct {
 	anywhere bool
 	linger   time.Duration
 	server   *http.Server
-	stand    atomic.Pointer[analyze.Analysis]
+	stand    atomic.Pointer[standing]
 }
 
 func (m *metrics) flags(f *pflag.FlagSet) {
@@ -64,15 +65,15 @@ func (m *metrics) open(w world) error {
 	return nil
 }
 
-// watch is a Recorder's Watch: it never waits.
-func (m *metrics) watch(a analyze.Analysis) { m.stand.Store(&a) }
+// watch never waits.
+func (m *metrics) watch(s standing) { m.stand.Store(&s) }
 
 // close shows the end for as long as was asked for, or until the run is interrupted, and leaves.
-func (m *metrics) close(ctx context.Context, a analyze.Analysis) {
+func (m *metrics) close(ctx context.Context, s standing) {
 	if m.server == nil {
 		return
 	}
-	m.watch(a)
+	m.watch(s)
 	select {
 	case <-ctx.Done():
 	case <-time.After(m.linger):
@@ -98,30 +99,75 @@ var (
 	checksByResult = metric("checks", "Checks by what they say.", "outcome")
 	verdictIs      = metric("verdict", "1 for the verdict as it is now, 0 for the others.", "verdict")
 	runEnded       = metric("ended", "1 once the run is over, as it is by then.", "reason")
+
+	capacityBound  = metric("capacity_bound_requests_per_second", "Rate of the whole stage at which objectives are known to hold (lower), or to fail (upper).", "bound")
+	capacityProven = metric("capacity_bound_proven", "1 where the bound is proven by trials at full length, 0 where it is not yet.", "bound")
+	capacityTrials = metric("capacity_trials_total", "Trials that are over.", "outcome")
+	capacityTried  = metric("capacity_trial_requests_per_second", "Rate of the trial under way; 0 between trials.")
 )
 
 // Describe names the metrics.
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{requestsSent, answersTotal, errorsTotal, unanswered, shareRatio, shareLow, shareHigh, shareWanted,
-		responseTime, lateness, checksByResult, verdictIs, runEnded} {
+		responseTime, lateness, checksByResult, verdictIs, runEnded, capacityBound, capacityProven, capacityTrials, capacityTried} {
 		to <- d
 	}
 }
 
 // Collect draws the metrics from how the run stands.
 func (m *metrics) Collect(to chan<- prometheus.Metric) {
-	a := m.stand.Load()
-	if a == nil {
-		return
+	if s := m.stand.Load(); s != nil {
+		(*s).collect(to)
 	}
+}
+
+// collectTraffic has the phases of a kind together: trials are one, so are the stages that are asked before.
+func collectTraffic(to chan<- prometheus.Metric, all []analyze.Phase) {
 	kinds := map[string][]analyze.Phase{}
-	for _, p := range a.Phases {
+	for _, p := range all {
 		kind, _, _ := strings.Cut(p.Name, "/")
 		kinds[kind] = append(kinds[kind], p)
 	}
 	for kind, phases := range kinds {
 		collectPhases(to, kind, phases)
 	}
+}
+
+func (s searched) collect(to chan<- prometheus.Metric) {
+	collectTraffic(to, s.Load)
+	for name, b := range map[string]*capacity.Bound{"lower": s.Result.Lower, "upper": s.Result.Upper} {
+		if b == nil {
+			continue
+		}
+		gauge(to, capacityBound, b.Rate, name)
+		gauge(to, capacityProven, truth(b.Proven), name)
+	}
+	outcomes := map[capacity.Outcome]uint64{capacity.Pass: 0, capacity.Fail: 0, capacity.Undecided: 0, capacity.Limited: 0, capacity.Invalid: 0}
+	for _, t := range s.Trials {
+		outcomes[t.Outcome]++
+	}
+	for outcome, n := range outcomes {
+		counter(to, capacityTrials, n, outcome.String())
+	}
+	rate := 0.0
+	if s.Under != nil {
+		rate = s.Under.Rate
+	}
+	gauge(to, capacityTried, rate)
+	if s.End.Reason != "" {
+		gauge(to, runEnded, 1, s.End.Reason)
+	}
+}
+
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func (a judged) collect(to chan<- prometheus.Metric) {
+	collectTraffic(to, a.Phases)
 	if a.Header.Policy == nil {
 		return
 	}
@@ -137,11 +183,7 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 		verdicts = []analyze.Verdict{analyze.Inconclusive, analyze.Verified, analyze.Refuted}
 	}
 	for _, v := range verdicts {
-		is := 0.0
-		if v == a.Conclusion.Verdict {
-			is = 1
-		}
-		gauge(to, verdictIs, is, v.String())
+		gauge(to, verdictIs, truth(v == a.Conclusion.Verdict), v.String())
 	}
 	if a.End.Reason != "" {
 		gauge(to, runEnded, 1, a.End.Reason)

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"coalmine/analyze"
+	"coalmine/analyze/capacity"
 )
 
 // What Prometheus sees is the run, with no label that grows from release to release.
@@ -38,7 +39,7 @@ func TestMetrics(t *testing.T) {
 	if all, err := registry.Gather(); err != nil || len(all) != 0 {
 		t.Errorf("before the run: %v, %v", all, err)
 	}
-	m.watch(a)
+	m.watch(judged{a})
 	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
 		t.Errorf("%v, %v", problems, err)
 	}
@@ -62,6 +63,42 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// A search has its bounds beside its traffic; what is not known has no number.
+func TestCapacityMetrics(t *testing.T) {
+	var m metrics
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(&m)
+	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	defer server.Close()
+	s := analyze.Searching{Under: &analyze.TrialReport{}, Load: []analyze.Phase{{Name: "warm-up", Sent: 1}, {Name: "trial/1", Sent: 5}, {Name: "trial/2", Sent: 7, Pending: 2}}}
+	s.Under.Rate = 320
+	s.Trials = []analyze.TrialReport{{Done: capacity.Done{Outcome: capacity.Pass}}, {Done: capacity.Done{Outcome: capacity.Pass}}}
+	s.Result.Lower = &capacity.Bound{Rate: 160, Proven: true}
+	m.watch(searched{s})
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+		t.Errorf("%v, %v", problems, err)
+	}
+	text := scraped(t, server.URL)
+	for _, want := range []string{`coalmine_requests_sent_total{phase="trial"} 12`, `coalmine_unanswered{phase="trial"} 2`, `coalmine_requests_sent_total{phase="warm-up"} 1`,
+		`coalmine_capacity_bound_requests_per_second{bound="lower"} 160`, `coalmine_capacity_bound_proven{bound="lower"} 1`,
+		`coalmine_capacity_trials_total{outcome="pass"} 2`, `coalmine_capacity_trials_total{outcome="fail"} 0`, `coalmine_capacity_trial_requests_per_second 320`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, `bound="upper"`) || strings.Contains(text, "ended") || strings.Contains(text, "verdict") {
+		t.Errorf("what is not known:\n%s", text)
+	}
+	s.Under, s.End.Reason, s.Result.Upper = nil, "verdict", &capacity.Bound{Rate: 200}
+	m.watch(searched{s})
+	text = scraped(t, server.URL)
+	for _, want := range []string{`coalmine_capacity_bound_proven{bound="upper"} 0`, `coalmine_ended{reason="verdict"} 1`, `coalmine_capacity_trial_requests_per_second 0`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}
+
 // The endpoint is there from the first request on, and for as long after the end as was asked for.
 func TestMetricsEndpoint(t *testing.T) {
 	o := output{out: "none", metrics: metrics{address: "127.0.0.1:0", linger: time.Hour}}
@@ -77,7 +114,7 @@ func TestMetricsEndpoint(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	closed := make(chan struct{})
 	go func() {
-		o.metrics.close(ctx, analyze.Analysis{Phases: []analyze.Phase{{Name: "attack", Sent: 6}}})
+		o.metrics.close(ctx, judged{analyze.Analysis{Phases: []analyze.Phase{{Name: "attack", Sent: 6}}}})
 		close(closed)
 	}()
 	for !strings.Contains(scraped(t, url), `coalmine_requests_sent_total{phase="attack"} 6`) {

@@ -47,10 +47,15 @@ func (o *output) check() error {
 // beside is a Recorder's Watch that the live page and the metrics see, too.
 func (o *output) beside(watch func(analyze.Analysis)) func(analyze.Analysis) {
 	return func(a analyze.Analysis) {
-		o.live.watch(a)
-		o.metrics.watch(a)
+		o.watch(judged{a})
 		watch(a)
 	}
+}
+
+// watch never waits.
+func (o *output) watch(s standing) {
+	o.live.watch(s)
+	o.metrics.watch(s)
 }
 
 // open makes the run file, before anything is sent.
@@ -90,17 +95,17 @@ func (o *output) openFile(w world, command string, now time.Time) error {
 }
 
 // close writes the reports, and says where they and the evidence are.
-func (o *output) close(ctx context.Context, w world, a analyze.Analysis) error {
+func (o *output) close(ctx context.Context, w world, s standing) error {
 	var lost error
 	if o.also != nil {
 		lost = o.also()
 	}
-	o.live.close(a)
-	err := errors.Join(o.write(w, a), o.file.Close(), lost)
+	o.live.close(s)
+	err := errors.Join(o.write(w, s), o.file.Close(), lost)
 	if o.path != "" {
 		fmt.Fprintf(w.stderr, "run file: %s (show it again: coalmine report %s)\n", o.path, o.path)
 	}
-	o.metrics.close(ctx, a)
+	o.metrics.close(ctx, s)
 	return err
 }
 

@@ -13,13 +13,13 @@ import (
 // progress shows how a run stands: a view that is kept up to date on a terminal, a line now and then elsewhere. What is
 // to be shown is only put down by whoever runs the load, and drawn beside it: a terminal that is held (Ctrl-S), or a pipe
 // that nobody reads, delays no request.
-type progress struct {
-	screen *screen // nil: lines
-	lines  *trail
+type progress[T any] struct {
+	tell  func(said []string, stand *T, over bool)
+	paced bool // a screen is drawn again every so often at most
 
 	mu    sync.Mutex
 	said  []string
-	stand *analyze.Analysis // nil: as it was
+	stand *T // nil: as it was
 	wake  chan struct{}
 	ended chan struct{}
 	drawn chan struct{}
@@ -28,38 +28,50 @@ type progress struct {
 // redraw is how often a view is drawn again at most.
 const redraw = 125 * time.Millisecond
 
-// newProgress begins to show; end must be called.
-func newProgress(w world, o *output) *progress {
-	p := &progress{wake: make(chan struct{}, 1), ended: make(chan struct{}), drawn: make(chan struct{}), lines: &trail{to: w.stderr}}
+// newProgress begins to show a run; end must be called.
+func newProgress(w world, o *output) *progress[analyze.Analysis] {
+	screen, lines := o.shown(w)
+	if screen == nil {
+		return begin(func(said []string, stand *analyze.Analysis, _ bool) { lines.write(said, stand) }, false)
+	}
+	v := view{screen: screen}
+	return begin(v.draw, true)
+}
+
+// shown is the screen, or where lines go.
+func (o *output) shown(w world) (*screen, *trail) {
 	switch {
 	case o.quiet:
-		p.lines.to, p.lines.silent = io.Discard, true
+		return nil, &trail{to: io.Discard, silent: true}
 	case o.still:
-		p.lines.silent = true
-	default:
-		p.screen = newScreen(w)
+		return nil, &trail{to: w.stderr, silent: true}
 	}
+	return newScreen(w), &trail{to: w.stderr}
+}
+
+func begin[T any](tell func([]string, *T, bool), paced bool) *progress[T] {
+	p := &progress[T]{tell: tell, paced: paced, wake: make(chan struct{}, 1), ended: make(chan struct{}), drawn: make(chan struct{})}
 	go p.draw()
 	return p
 }
 
 // watch is a Recorder's Watch.
-func (p *progress) watch(a analyze.Analysis) {
+func (p *progress[T]) watch(now T) {
 	p.mu.Lock()
-	p.stand = &a
+	p.stand = &now
 	p.mu.Unlock()
 	p.rouse()
 }
 
 // say writes a line that stays. It may be called from any goroutine.
-func (p *progress) say(line string) {
+func (p *progress[T]) say(line string) {
 	p.mu.Lock()
 	p.said = append(p.said, line)
 	p.mu.Unlock()
 	p.rouse()
 }
 
-func (p *progress) rouse() {
+func (p *progress[T]) rouse() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -67,14 +79,13 @@ func (p *progress) rouse() {
 }
 
 // end shows what is left to be shown, and leaves the cursor on a line of its own.
-func (p *progress) end() {
+func (p *progress[T]) end() {
 	close(p.ended)
 	<-p.drawn
 }
 
-func (p *progress) draw() {
+func (p *progress[T]) draw() {
 	defer close(p.drawn)
-	v := view{screen: p.screen}
 	for {
 		var over bool
 		select {
@@ -86,16 +97,11 @@ func (p *progress) draw() {
 		said, stand := p.said, p.stand
 		p.said, p.stand = nil, nil
 		p.mu.Unlock()
-		switch {
-		case p.screen == nil:
-			p.lines.write(said, stand)
-		default:
-			v.draw(said, stand, over)
-		}
+		p.tell(said, stand, over)
 		if over {
 			return
 		}
-		if p.screen != nil {
+		if p.paced {
 			select {
 			case <-p.ended:
 			case <-time.After(redraw):

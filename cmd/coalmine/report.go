@@ -86,12 +86,12 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 				err = usage(err)
 			}
 			if log.group == "" && errors.As(err, new(analyze.Unreadable)) { // every format says what is missing, and shows the rest
-				err = usage(errors.Join(err, shown.show(w, analysis)))
+				err = usage(errors.Join(err, shown.show(w, judged{analysis})))
 			}
 			if err != nil {
 				return exit{code(c.Context(), err), fmt.Errorf("%s: %w", args[0], err)}
 			}
-			if err := shown.show(w, analysis); err != nil {
+			if err := shown.show(w, judged{analysis}); err != nil {
 				return err
 			}
 			if analysis.Header.Policy != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"coalmine/analyze"
 	"coalmine/report"
 )
 
@@ -76,36 +74,25 @@ func (r *reports) open() error {
 }
 
 // show is open and write, of what is known already.
-func (r *reports) show(w world, a analyze.Analysis) error {
+func (r *reports) show(w world, s standing) error {
 	if err := r.open(); err != nil {
 		return err
 	}
-	return r.write(w, a)
+	return r.write(w, s)
 }
 
-// write draws each report.
-func (r *reports) write(w world, a analyze.Analysis) error {
-	if err := r.each(w, func(to io.Writer, format string) error { return draw(to, format, a) }); err != nil {
-		return err
-	}
-	if summary := w.env("GITHUB_STEP_SUMMARY"); summary != "" && slices.Contains(r.formats, "markdown") {
-		return appendTo(summary, a)
-	}
-	return nil
-}
-
-// each draws what goes to standard output, and each file.
-func (r *reports) each(w world, draw func(to io.Writer, format string) error) error {
+// write draws what goes to standard output, and each file.
+func (r *reports) write(w world, s standing) error {
 	shown := r.first()
 	if r.dir != "" {
 		shown = "table"
 	}
-	if err := draw(w.stdout, shown); err != nil {
+	if err := s.draw(w.stdout, shown); err != nil {
 		return err
 	}
 	for i, path := range r.files {
 		var text bytes.Buffer
-		if err := draw(&text, r.formats[i]); err != nil {
+		if err := s.draw(&text, r.formats[i]); err != nil {
 			return err
 		}
 		if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
@@ -113,22 +100,17 @@ func (r *reports) each(w world, draw func(to io.Writer, format string) error) er
 		}
 		fmt.Fprintf(w.stderr, "%s: %s\n", r.formats[i], path)
 	}
+	if summary := w.env("GITHUB_STEP_SUMMARY"); summary != "" && slices.Contains(r.formats, "markdown") {
+		return appendTo(summary, s)
+	}
 	return nil
 }
 
 // appendTo adds the report to the summary of a job on GitHub.
-func appendTo(summary string, a analyze.Analysis) error {
+func appendTo(summary string, s standing) error {
 	file, err := os.OpenFile(summary, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("GITHUB_STEP_SUMMARY: %w", err)
 	}
-	return errors.Join(report.Markdown(file, a), file.Close())
-}
-
-func draw(to io.Writer, format string, a analyze.Analysis) error {
-	show, _, err := report.Named(format)
-	if err != nil {
-		return err
-	}
-	return show(to, a)
+	return errors.Join(s.draw(file, "markdown"), file.Close())
 }

@@ -227,7 +227,7 @@ func (w world) tell(ctx context.Context, ready *scenarios.Prepared, o *output, e
 	if failed == nil && o.issue != nil {
 		failed = o.issue(analysis)
 	}
-	failed = errors.Join(failed, o.close(ctx, w, analysis))
+	failed = errors.Join(failed, o.close(ctx, w, judged{analysis}))
 	if verdict := analysis.Conclusion.Verdict; failed == nil && ctx.Err() == nil && !expected.Allows(verdict) {
 		fmt.Fprintf(w.stderr, "warning: the scenario promises another verdict than %s\n", verdict)
 	}

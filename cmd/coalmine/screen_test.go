@@ -153,8 +153,8 @@ func TestHeldTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer read.Close()
-	p := &progress{wake: make(chan struct{}, 1), ended: make(chan struct{}), drawn: make(chan struct{}), lines: &trail{to: write}}
-	go p.draw()
+	lines := trail{to: write}
+	p := begin(func(said []string, stand *analyze.Analysis, _ bool) { lines.write(said, stand) }, false)
 	p.say("first")
 	for i := range 1000 { // a pipe holds 64 KiB
 		p.say(strings.Repeat("x", 1000))

@@ -11,9 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-
-	"coalmine/analyze"
-	"coalmine/report"
 )
 
 // live is the report's page while the run goes on. The run hands over how things stand and goes on: what is drawn of it,
@@ -28,8 +25,8 @@ type live struct {
 	drawn  chan struct{} // closed when the last page is
 
 	mu      sync.Mutex
-	state   *analyze.Analysis // nil: nothing yet
-	changed bool              // since it was drawn for the viewers
+	state   standing // nil: nothing yet
+	changed bool     // since it was drawn for the viewers
 	viewers map[chan []byte]bool
 }
 
@@ -92,22 +89,22 @@ func (l *live) open(w world) error {
 	return nil
 }
 
-// watch is a Recorder's Watch: it never waits.
-func (l *live) watch(a analyze.Analysis) {
+// watch never waits.
+func (l *live) watch(s standing) {
 	if l.server == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.state, l.changed = &a, true
+	l.state, l.changed = s, true
 }
 
 // close shows the end to who is watching, and leaves.
-func (l *live) close(a analyze.Analysis) {
+func (l *live) close(s standing) {
 	if l.server == nil {
 		return
 	}
-	l.watch(a)
+	l.watch(s)
 	l.loop()
 	<-l.drawn
 	ctx, cancel := context.WithTimeout(context.Background(), liveWait)
@@ -152,7 +149,7 @@ func (l *live) draw() {
 	if state == nil {
 		return
 	}
-	update, err := report.LiveUpdate(*state)
+	update, err := state.update()
 	if err != nil {
 		return // the next one may do; the report at the end says why
 	}
@@ -217,10 +214,10 @@ func (l *live) page(w http.ResponseWriter) {
 	state := l.state
 	l.mu.Unlock()
 	if state == nil {
-		state = &analyze.Analysis{}
+		state = judged{}
 	}
 	var page bytes.Buffer
-	if err := report.LivePage(&page, *state); err != nil {
+	if err := state.page(&page); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

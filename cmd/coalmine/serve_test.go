@@ -41,7 +41,7 @@ func opened(t *testing.T) *live {
 	if err := l.open(world{stderr: io.Discard}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.close(analyze.Analysis{}) })
+	t.Cleanup(func() { l.close(judged{}) })
 	return l
 }
 
@@ -118,13 +118,13 @@ func TestServeEvents(t *testing.T) {
 	}
 	policy := analyze.DefaultPolicy(true).Complete(0.5)
 	a := analyze.Analysis{Header: analyze.Header{Policy: &policy, Target: analyze.Target{Baseline: "1", Canary: "2", Percent: 50}}}
-	l.watch(a)
+	l.watch(judged{a})
 	if update := next(); update.Title != "RUNNING version 2 over version 1" || !strings.Contains(update.Body, "<h2>Checks</h2>") || update.Ended {
 		t.Errorf("%+v", update)
 	}
 	a.End.Reason = "verdict"
 	a.Conclusion.Verdict = analyze.Reject
-	l.close(a)
+	l.close(judged{a})
 	if update := next(); update.Title != "REJECT version 2 over version 1" || !update.Ended {
 		t.Errorf("the end: %+v", update)
 	}
