@@ -119,6 +119,18 @@ func (r *Rated) asked() Outcome {
 	return Undecided
 }
 
+// Void reports that the search says nothing of one target: its stage changed, its file is broken, or the generator could not
+// carry what was asked for.
+func (r Rated) Void() bool {
+	switch {
+	case r.End.Reason == EndChanged, r.End.Reason == "unreadable":
+		return true
+	case r.Result.Kind == capacity.Generator && r.Asked == Undecided:
+		return r.Rating.AtLeast > 0 || r.Result.Lower == nil
+	}
+	return false
+}
+
 // PerSecondOf writes a rate: "812/s".
 func PerSecondOf(rate float64) string { return trimZeros(rate) + "/s" }
 
@@ -222,7 +234,8 @@ func (r *Rated) lastAt(rate float64, o capacity.Outcome) (why string) {
 // ErrNotRated says that a run file is of another command.
 var ErrNotRated = errors.New("the run file holds no search for a capacity")
 
-// ReadRated reads a search from its run file, also one that was cut off.
+// ReadRated reads a search from its run file, also one that was cut off. Of one that is broken it has what could be read,
+// beside the Unreadable error.
 func ReadRated(file io.Reader) (Rated, error) {
 	var h Header
 	var rating *Rating
@@ -246,11 +259,17 @@ func ReadRated(file io.Reader) (Rated, error) {
 		}
 		return nil
 	})
+	var broken error
 	if err != nil && !errors.Is(err, ErrTruncated) {
-		return Rated{}, err
+		broken = Unreadable{err}
+		end = End{Reason: "unreadable", Error: err.Error()}
 	}
-	if rating == nil {
+	switch {
+	case rating == nil && broken == nil && h.Command == "capacity":
+		return Rated{}, errors.New("run file: the search ended before anything was tried")
+	case errors.Is(err, ErrNotRated), rating == nil:
 		return Rated{}, ErrNotRated
 	}
-	return Rate(h, *rating, trials, events, end)
+	rated, err := Rate(h, *rating, trials, events, end)
+	return rated, errors.Join(err, broken)
 }

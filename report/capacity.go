@@ -199,14 +199,16 @@ func capacityJUnit(w io.Writer, r analyze.Rated) error {
 	asked := testcase{Name: "capacity", Class: "coalmine.capacity", Time: seconds(r.Result.Took)}
 	if r.Rating.AtLeast > 0 {
 		asked.Name = "capacity at least " + analyze.PerSecondOf(r.Rating.AtLeast)
+	}
+	switch kind := r.Result.Kind; {
+	case r.Void():
+		asked.Error = because("void", r.Sentence)
+	case r.Rating.AtLeast > 0:
 		asked.settle(r.Asked, r.Sentence)
-	} else {
-		switch r.Result.Kind {
-		case capacity.TooLow:
-			asked.Failure = because(string(r.Result.Kind), r.Sentence)
-		case capacity.Unfinished, capacity.Unsettled, capacity.Drifting:
-			asked.Skipped = because(string(r.Result.Kind), r.Sentence)
-		}
+	case kind == capacity.TooLow:
+		asked.Failure = because(string(kind), r.Sentence)
+	case kind == capacity.Unfinished, kind == capacity.Unsettled, kind == capacity.Drifting:
+		asked.Skipped = because(string(kind), r.Sentence)
 	}
 	suite := testsuite{
 		Name: "coalmine", Package: "coalmine", Timestamp: r.Header.Started.UTC().Format("2006-01-02T15:04:05"), Hostname: "localhost",

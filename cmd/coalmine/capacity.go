@@ -366,13 +366,11 @@ func ratedCode(r analyze.Rated) int {
 	switch kind := r.Result.Kind; {
 	case r.End.Reason == "interrupted":
 		return exitInterrupted
-	case r.End.Reason == analyze.EndChanged:
-		return exitVoid
 	case r.Asked == analyze.Pass:
 		return 0
 	case r.Asked == analyze.Fail, kind == capacity.TooLow:
 		return exitReject
-	case kind == capacity.Generator && (r.Rating.AtLeast > 0 || r.Result.Lower == nil):
+	case r.Void():
 		return exitVoid
 	case r.Rating.AtLeast > 0, kind == capacity.Unfinished, kind == capacity.Drifting, kind == capacity.Unsettled:
 		return exitInconclusive
@@ -431,21 +429,30 @@ func (s *steps) steps() (lines []string) {
 }
 
 // reshow draws a search again from its run file; ok is false where the file is of another command.
-func (w world) reshow(path string, shown *reports) (ok bool, err error) {
+func (w world) reshow(path string, shown *reports, other ...flagged) (ok bool, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return false, usage(err)
 	}
 	defer file.Close()
 	rated, err := analyze.ReadRated(file)
-	if errors.Is(err, analyze.ErrNotRated) {
+	broken := errors.As(err, new(analyze.Unreadable))
+	switch {
+	case errors.Is(err, analyze.ErrNotRated):
 		return false, nil
+	case err != nil && (!broken || rated.Sentence == ""):
+		return true, usagef("%s: %w", path, err)
 	}
-	if err != nil {
-		return false, nil // whoever reads it as a run says what is wrong
+	for _, f := range other {
+		if f.path != "" {
+			return true, usagef("%s: %s holds a search for a capacity, which has no verdict to be given anew", f.flag, path)
+		}
 	}
 	if err := shown.show(w, searched{analyze.Searching{Rated: rated}}); err != nil {
 		return true, err
+	}
+	if broken { // every format says what is missing, and shows the rest
+		return true, usagef("%s: %w", path, err)
 	}
 	fmt.Fprintln(w.stderr, report.CapacityLine(rated))
 	return true, nil

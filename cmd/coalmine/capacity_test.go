@@ -23,6 +23,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"coalmine/analyze"
+	"coalmine/report"
 	"coalmine/scenarios/emulator"
 )
 
@@ -94,7 +95,7 @@ func TestCapacityEndToEnd(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			file := filepath.Join(dir, "run.ndjson")
-			args := append(append([]string{"capacity", "--out", file, "--out-dir", dir, "--format", "json,junit,html,markdown"}, hastyTrials...), c.args...)
+			args := append(append([]string{"capacity", "--out", file, "--out-dir", dir, "--format", strings.Join(report.Formats(), ",")}, hastyTrials...), c.args...)
 			code, stdout, stderr := coalmine(t, t.Context(), map[string]string{}, args...)
 			if code != c.code || !strings.Contains(stderr, "coalmine: "+c.line) || !strings.HasPrefix(stderr, "NOT AWS: ") || !strings.Contains(stderr, "trial 1, bracket at ") {
 				t.Fatalf("exit %d, want %d and %q\n%s\n%s", code, c.code, c.line, stdout, stderr)
@@ -122,11 +123,87 @@ func TestCapacityEndToEnd(t *testing.T) {
 			if text := string(read(t, dir, "report.md")); !strings.HasPrefix(text, "## Coalmine: capacity ") {
 				t.Errorf("report.md: %.80s", text)
 			}
-			code, again, stderr := coalmine(t, t.Context(), map[string]string{}, "report", file)
-			if code != 0 || again != stdout || !strings.Contains(stderr, c.line) {
-				t.Errorf("report: exit %d, %s\n%s\nwant\n%s", code, stderr, again, stdout)
-			}
+			reshown(t, dir, file, stdout, c.line)
 		})
+	}
+}
+
+// reshown holds each report of a search in a directory to what its run file gives again, byte for byte.
+func reshown(t *testing.T, dir, file, stdout, line string) {
+	t.Helper()
+	again := t.TempDir()
+	code, shown, stderr := coalmine(t, t.Context(), map[string]string{}, "report", file, "--out-dir", again, "--format", strings.Join(report.Formats(), ","))
+	if code != 0 || shown != stdout || !strings.HasSuffix(stderr, "\n") || !strings.Contains(stderr, "coalmine: "+line) {
+		t.Errorf("report: exit %d, %s\n%s\nwant\n%s", code, stderr, shown, stdout)
+	}
+	for _, format := range report.Formats() {
+		_, name, _ := report.Named(format)
+		if live, now := read(t, dir, name), read(t, again, name); !bytes.Equal(live, now) || len(now) == 0 {
+			t.Errorf("%s again:\n%s\nlive:\n%s", format, now, live)
+		}
+	}
+}
+
+// search is a run file of one, and where its reports are.
+func search(t *testing.T) (dir, file, stdout string) {
+	t.Helper()
+	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer target.Close()
+	dir = t.TempDir()
+	file = filepath.Join(dir, "search.ndjson")
+	code, stdout, stderr := coalmine(t, t.Context(), nil, append([]string{"capacity", "--out", file, "--out-dir", dir, "--format", strings.Join(report.Formats(), ","),
+		"--url", target.URL, "--objective", "p50 <= 20s", "--max-rate", "200", "--from", "200"}, hastyTrials...)...)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, stderr)
+	}
+	return dir, file, stdout
+}
+
+// What the run file of a search cannot be shown as is refused in a line; of a broken one every format says why.
+func TestReportOfCapacity(t *testing.T) {
+	beside(t)
+	_, file, _ := search(t)
+	gate, _, _ := recorded(t)
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(whole, []byte("\n"))
+	n := slices.IndexFunc(lines, func(line []byte) bool { return bytes.HasPrefix(line, []byte(`{"trial"`)) })
+	header := put(t, filepath.Join(t.TempDir(), "header.ndjson"), string(lines[0]), 0o600)
+	broken := put(t, filepath.Join(t.TempDir(), "broken.ndjson"), string(bytes.Join(lines[:n+1], nil))+"{{\n", 0o600)
+	cut := put(t, filepath.Join(t.TempDir(), "cut.ndjson"), string(bytes.Join(lines[:n+1], nil)), 0o600)
+	absurd := put(t, filepath.Join(t.TempDir(), "absurd.ndjson"), strings.Replace(string(whole), `"highest_per_s":200`, `"highest_per_s":-1`, 1), 0o600)
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{file, "--policy", "none.yaml"}, "--policy: " + file + " holds a search for a capacity"},
+		{[]string{file, "--access-log", "group"}, "--access-log: " + file + " holds a search for a capacity"},
+		{[]string{file, gate}, file + ": a search for a capacity"},
+		{[]string{gate, file}, file + ": a search for a capacity"},
+		{[]string{header}, header + ": run file: the search ended before anything was tried"},
+		{[]string{absurd}, absurd + ": run file: rating: highest rate: want more than 0"},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), nil, append([]string{"report"}, c.args...)...)
+		if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, "coalmine: "+c.says) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%q: exit %d, want 2 and one line with %q\n%s%s", c.args, code, c.says, stdout, stderr)
+		}
+	}
+	for _, format := range report.Formats() {
+		code, stdout, stderr := coalmine(t, t.Context(), nil, "report", broken, "--format", format)
+		if code != exitUsage || !strings.Contains(stdout, "200/s") || !strings.HasPrefix(stderr, "coalmine: "+broken+": run file: line ") || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s of a broken file: exit %d, %s\n%.500s", format, code, stderr, stdout)
+		}
+		if format == "junit" && !strings.Contains(stdout, `errors="1"`) {
+			t.Errorf("junit of a broken file is no error:\n%s", stdout)
+		}
+	}
+	if code, stdout, stderr := coalmine(t, t.Context(), nil, "report", cut); code != 0 || !strings.HasPrefix(stdout, "Unfinished, the run file has no end: the objectives") {
+		t.Errorf("a file that was cut off: exit %d, %s\n%s", code, stderr, stdout)
+	}
+	if code, stdout, _ := coalmine(t, t.Context(), nil, "report", "--history", filepath.Dir(file)); code != 0 || !strings.Contains(stdout, "left out: search.ndjson: a search for a capacity") {
+		t.Errorf("history: exit %d\n%s", code, stdout)
 	}
 }
 

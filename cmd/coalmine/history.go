@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -16,6 +17,9 @@ func replay(path string) (analyze.Analysis, error) {
 	}
 	defer file.Close()
 	a, _, err := analyze.Replay(file)
+	if err == nil && a.Header.Command == "capacity" {
+		err = errors.New("a search for a capacity, which has no verdict, and as many rates as trials: want coalmine report FILE alone")
+	}
 	return a, err
 }
 

@@ -58,10 +58,8 @@ verdict's. The log comes minutes late; what it lacks stays without a version.`,
 				}
 				return w.compare(args[0], args[1], shown.first())
 			}
-			if policy == "" && log.group == "" {
-				if rated, err := w.reshow(args[0], &shown); rated || err != nil {
-					return err
-				}
+			if search, err := w.reshow(args[0], &shown, flagged{"--policy", policy}, flagged{"--access-log", log.group}); search || err != nil {
+				return err
 			}
 			file, err := os.Open(args[0])
 			if err != nil {
