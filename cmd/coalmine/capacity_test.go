@@ -42,6 +42,8 @@ func TestCapacityRefuses(t *testing.T) {
 		{"--rate: the rate is what is searched", []string{"--url", ours, "--objective", "p99 <= 1s", "--rate", "5"}},
 		{"--arm: want stage, baseline or canary", []string{"--url", ours, "--objective", "p99 <= 1s", "--arm", "both"}},
 		{"--arm canary of a --url: want --baseline, --canary, --percent and --classify", []string{"--url", ours, "--objective", "p99 <= 1s", "--arm", "canary"}},
+		{"--serve: 0.0.0.0:80 can be reached by other machines", []string{"--url", ours, "--objective", "p99 <= 1s", "--serve", "0.0.0.0:80"}},
+		{"--metrics: address 9464: missing port", []string{"--url", ours, "--objective", "p99 <= 1s", "--metrics", "9464"}},
 		{"--percent: want more than 0 and less than 100, got 0", []string{"--url", ours, "--objective", "p99 <= 1s", "--baseline", "1", "--canary", "2", "--percent", "0"}},
 		{"--percent is about --url with", []string{"--url", ours, "--objective", "p99 <= 1s", "--percent", "5"}},
 		{"--percent is read from AWS", []string{"--api", "x", "--path", "/x", "--objective", "p99 <= 1s", "--percent", "5"}},
@@ -133,7 +135,7 @@ func reshown(t *testing.T, dir, file, stdout, line string) {
 	t.Helper()
 	again := t.TempDir()
 	code, shown, stderr := coalmine(t, t.Context(), map[string]string{}, "report", file, "--out-dir", again, "--format", strings.Join(report.Formats(), ","))
-	if code != 0 || shown != stdout || !strings.HasSuffix(stderr, "\n") || !strings.Contains(stderr, "coalmine: "+line) {
+	if code != 0 || shown != stdout || !strings.Contains(stderr, "coalmine: CAPACITY ") || !strings.Contains(stderr, line) {
 		t.Errorf("report: exit %d, %s\n%s\nwant\n%s", code, stderr, shown, stdout)
 	}
 	for _, format := range report.Formats() {
@@ -207,20 +209,40 @@ func TestReportOfCapacity(t *testing.T) {
 	}
 }
 
-// An interrupt ends the search, and shows what is known by then.
+// An interrupt ends the search wherever it is, and shows what is known by then; in the probe nothing is.
 func TestCapacityInterrupted(t *testing.T) {
-	ctx, interrupt := context.WithCancel(t.Context())
-	var asked atomic.Int64
-	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		if asked.Add(1) == 200 {
-			interrupt()
-		}
-	}))
-	defer target.Close()
-	args := append([]string{"capacity", "--out", "none", "--url", target.URL, "--objective", "p50 <= 20s", "--max-rate", "400", "--from", "50"}, hastyTrials...)
-	code, stdout, stderr := coalmine(t, ctx, map[string]string{}, args...)
-	if code != exitInterrupted || !strings.HasPrefix(stdout, "Unfinished, interrupted: ") || !strings.Contains(stderr, "/s or more, interrupted, p50 <= 20s") {
-		t.Errorf("exit %d, want 130\n%s\n%s", code, stdout, stderr)
+	for _, c := range []struct {
+		name         string
+		after        int64 // requests: 4 make the probe, 50 the warm-up
+		stdout, line string
+	}{
+		{"probe", 1, "", "coalmine: "},
+		{"warm-up", 20, "Unfinished, interrupted: nothing is known.", "coalmine: CAPACITY UNFINISHED unknown, interrupted, p50 <= 20s"},
+		{"trials", 200, "Unfinished, interrupted: the objectives", "/s or more, interrupted, p50 <= 20s"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			var asked atomic.Int64
+			target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				if asked.Add(1) == c.after {
+					interrupt()
+				}
+			}))
+			defer target.Close()
+			dir := t.TempDir()
+			file := filepath.Join(dir, "run.ndjson")
+			args := append([]string{"capacity", "--out", file, "--out-dir", dir, "--format", strings.Join(report.Formats(), ","), "--url", target.URL,
+				"--objective", "p50 <= 20s", "--max-rate", "400", "--from", "50"}, hastyTrials...)
+			code, stdout, stderr := coalmine(t, ctx, map[string]string{}, args...)
+			if code != exitInterrupted || !strings.HasPrefix(stdout, c.stdout) || (stdout == "") != (c.stdout == "") || !strings.Contains(stderr, c.line) {
+				t.Errorf("exit %d, want 130\n%s\n%s", code, stdout, stderr)
+			}
+			if c.stdout != "" {
+				reshown(t, dir, file, stdout, strings.TrimPrefix(c.line, "coalmine: "))
+			}
+		})
 	}
 }
 
