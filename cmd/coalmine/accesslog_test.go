@@ -19,6 +19,7 @@ import (
 // A story keeps ids where its scenario or the command line says so; plain load, which names no versions, gets arms by
 // their roles; and one's own header does not go with it.
 func TestRequestIDs(t *testing.T) {
+	beside(t)
 	s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}})
 	dir := t.TempDir()
 	for _, asked := range []bool{false, true} {
@@ -78,6 +79,7 @@ func (s *system) anonymous(t *testing.T) {
 // The answers of a canary whose alias nobody may invoke name no version: live they are the whole stage's errors, by the
 // access log they are the canary's.
 func TestAccessLog(t *testing.T) {
+	beside(t)
 	s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}})
 	s.anonymous(t)
 	s.byHand(t)(0, "lambdaAlias=staging", "create", "--percent", "50", "--override", "lambdaAlias=staging")

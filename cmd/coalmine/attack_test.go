@@ -244,7 +244,7 @@ func TestHitsNotWhole(t *testing.T) {
 	s := newShop(t)
 	for command, args := range map[string][]string{
 		"attack": {"--rate", "50", "--duration", "200ms"},
-		"capacity": append([]string{"--objective", "errors <= 1%", "--max-rate", "50", "--from", "50/s", "--expect-status", "200,404"},
+		"capacity": append([]string{"--objective", "errors <= 50%", "--max-rate", "500", "--from", "500/s", "--expect-status", "200,404"},
 			hastyTrials...),
 	} {
 		code, stdout, stderr := coalmine(t, t.Context(), nil, append([]string{command, "--url", s.url, "--out", "none", "--hits", "/dev/full"}, args...)...)
@@ -315,6 +315,7 @@ func TestSignedTargets(t *testing.T) {
 
 // A scenario says what is sent, the command line what no file must say; each phase of the story is on all targets.
 func TestStoryOnTargets(t *testing.T) {
+	beside(t)
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}

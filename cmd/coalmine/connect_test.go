@@ -11,6 +11,7 @@ import (
 
 // An attack goes where it is told to, as its pacer says; what leaves this machine is known, wherever the URL points.
 func TestAttackConnectsElsewhere(t *testing.T) {
+	beside(t)
 	path := filepath.Join(t.TempDir(), "s")
 	socket, err := net.Listen("unix", path)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 // The walkthrough with the function that goes to AWS, in processes of its own.
 func TestRunExec(t *testing.T) {
+	beside(t)
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
@@ -23,7 +24,6 @@ func TestRunExec(t *testing.T) {
 		t.Skip("there is no go toolchain to build the function with")
 	}
 	temporary := t.TempDir()
-	t.Setenv("TMPDIR", temporary)
 	file := filepath.Join(t.TempDir(), "brief.yaml")
 	text := `
 name: brief
@@ -31,7 +31,7 @@ expect-verdict: promote
 target: {api: products, stage: prod, path: /products}
 before: {prod: "1", staging: "2"}
 canary: {percent: 50, overrides: {lambdaAlias: staging}, deploy: true, version: "2"}
-load: {rate: 400}
+load: {rate: 800}
 policy:
   alpha: 0.1
   settle: 1s
@@ -45,10 +45,14 @@ act: {promote: promote, reject: rollback, inconclusive: rollback}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, stdout, stderr := coalmine(t, t.Context(), nil, "run", file, "--exec", "--format", "json", "--out", "none")
+	c := child(t, map[string]string{"TMPDIR": temporary, "XDG_STATE_HOME": t.TempDir()}, "run", file, "--exec", "--format", "json", "--out", "none")
+	var said strings.Builder
+	c.Stderr = &said
+	stdout, ended := c.Output()
+	stderr := said.String()
 	var a analyze.Analysis
-	if err := json.Unmarshal([]byte(stdout), &a); err != nil || code != 0 || a.Action != "promoted" || a.After != analyze.Pass {
-		t.Errorf("exit %d, %s, traffic after: %s\n%s", code, a.Action, a.After, stderr)
+	if err := json.Unmarshal(stdout, &a); err != nil || ended != nil || a.Action != "promoted" || a.After != analyze.Pass {
+		t.Errorf("%v, %s, traffic after: %s\n%s", ended, a.Action, a.After, stderr)
 	}
 	built := regexp.MustCompile(`^real functions run, as local processes: getProducts, built from scenarios/products/function with go1\.\S+ for ` + runtime.GOOS + "/" + runtime.GOARCH + "$")
 	if lines := strings.Split(stderr, "\n"); len(lines) < 2 || !built.MatchString(lines[1]) {

@@ -72,6 +72,7 @@ func TestGateDryRun(t *testing.T) {
 
 // Judging and acting are two steps: the first needs no right to change anything, the second no traffic.
 func TestVerdictOut(t *testing.T) {
+	beside(t)
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
@@ -104,6 +105,7 @@ func TestVerdictOut(t *testing.T) {
 
 // A verdict file that cannot be written is part of the last line, which stays one and the last.
 func TestVerdictOutUnwritable(t *testing.T) {
+	beside(t)
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}

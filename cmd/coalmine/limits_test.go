@@ -23,16 +23,16 @@ func TestMaxRequests(t *testing.T) {
 		}
 		return false
 	})
-	code, stdout, stderr := coalmine(t, t.Context(), s.env, "run", scenario(t), "--max-requests", "5000", "--rate", "600/s", "--format", "json", "--out", "none")
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, "run", scenario(t), "--max-requests", "4200", "--rate", "600/s", "--format", "json", "--out", "none")
 	var a analyze.Analysis
 	if err := json.NewDecoder(bytes.NewReader([]byte(stdout))).Decode(&a); err != nil {
 		t.Fatalf("exit %d: %v\n%s", code, err, stderr)
 	}
-	if code != exitInconclusive || a.End.Reason != "budget" || !strings.Contains(stderr, "stopped at the limit of 5,000 requests") {
+	if code != exitInconclusive || a.End.Reason != "budget" || !strings.Contains(stderr, "stopped at the limit of 4,200 requests") {
 		t.Errorf("exit %d, end %q; want 11, budget and the limit\n%s", code, a.End.Reason, stderr)
 	}
-	if got := sent.Load(); got > 5000 || got < 3000 {
-		t.Errorf("%d requests, want at most 5,000, and those before the verdict", got)
+	if got := sent.Load(); got > 4200 || got < 2200 {
+		t.Errorf("%d requests, want at most 4,200, and those before the verdict", got)
 	}
 	s.asBefore(t)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +33,21 @@ func coalmine(t *testing.T, ctx context.Context, env map[string]string, args ...
 	var out, err bytes.Buffer
 	code = run(ctx, args, world{func(key string) string { return all[key] }, strings.NewReader(""), &out, &err})
 	return code, out.String(), err.String()
+}
+
+// child is the program as a process of its own.
+func child(t *testing.T, env map[string]string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(self, args...)
+	c.Env = append(os.Environ(), "COALMINE_TEST_MAIN=1")
+	for key, value := range env {
+		c.Env = append(c.Env, key+"="+value)
+	}
+	return c
 }
 
 // Every built-in scenario ends as its name promises, and leaves prod as it should be, proven by traffic.

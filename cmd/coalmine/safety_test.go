@@ -174,18 +174,15 @@ func TestInterrupt(t *testing.T) {
 // Killed after each of its changes in turn, the change made and not yet answered, run leaves a stage that recover makes what
 // it was. (Every single call of the control plane, and the other ways to break off, are tried in scenarios/stage.)
 func TestKill(t *testing.T) {
+	beside(t)
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
 	}
 	for at, change := range []string{"create", "make a deployment", "deploy", "promote", "remove the settings"} {
 		t.Run(change, func(t *testing.T) {
 			beside(t)
 			s := newSystem(t, emulator.Faults{Seed: 1})
-			killed := exec.Command(self, "run", quick(t), "--out", "none")
+			var killed *exec.Cmd
 			var changes atomic.Int32
 			through := s.server.URL()
 			s.through(t, func(w http.ResponseWriter, r *http.Request, body []byte) bool {
@@ -199,10 +196,7 @@ func TestKill(t *testing.T) {
 				killed.Process.Kill()
 				return true
 			})
-			killed.Env = append(os.Environ(), "COALMINE_TEST_MAIN=1")
-			for key, value := range s.env {
-				killed.Env = append(killed.Env, key+"="+value)
-			}
+			killed = child(t, s.env, "run", quick(t), "--out", "none")
 			var status *exec.ExitError
 			if err := killed.Run(); !errors.As(err, &status) || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 				t.Fatalf("the run ended by itself: %v", err)
@@ -228,6 +222,7 @@ func TestKill(t *testing.T) {
 
 // A canary made with AWS CLI is judged by gate, which changes nothing unless asked.
 func TestGateAfterAWSCLI(t *testing.T) {
+	beside(t)
 	if testing.Short() {
 		t.Skip("sends load for some seconds")
 	}
@@ -484,6 +479,7 @@ func TestInterruptedPromote(t *testing.T) {
 
 // A terminal that is closed, and a reader of the progress that has read enough, leave no canary behind.
 func TestHangup(t *testing.T) {
+	beside(t)
 	if signal.Ignored(syscall.SIGHUP) {
 		t.Skip("started with hangups ignored (nohup), which coalmine respects")
 	}
@@ -498,15 +494,7 @@ func TestHangup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			beside(t)
 			s := newSystem(t, emulator.Faults{Seed: 1})
-			self, err := os.Executable()
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := exec.Command(self, "run", scenario(t), "--out", "none")
-			c.Env = append(os.Environ(), "COALMINE_TEST_MAIN=1")
-			for key, value := range s.env {
-				c.Env = append(c.Env, key+"="+value)
-			}
+			c := child(t, s.env, "run", scenario(t), "--out", "none")
 			progress, err := c.StderrPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -528,6 +516,7 @@ func TestHangup(t *testing.T) {
 
 // Whatever step AWS refuses, the stage is as it was, or the journal knows and recover makes it so.
 func TestRefusedStep(t *testing.T) {
+	beside(t)
 	for _, tc := range []struct {
 		name     string
 		refused  func(r *http.Request, body []byte) bool

@@ -173,6 +173,7 @@ func TestHeldTerminal(t *testing.T) {
 
 // Where there is no terminal, there are lines, and no escape sequences; --no-progress and --quiet take them away.
 func TestNoTerminal(t *testing.T) {
+	beside(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"version": "\u001b[2J1"}`) }))
 	defer server.Close()
 	args := []string{"attack", "--url", server.URL, "--classify", "json:/version", "--rate", "50/s", "--duration", "300ms", "--out", "none"}

@@ -88,6 +88,7 @@ func TestServeHosts(t *testing.T) {
 
 // A viewer is told how things stand, and how they ended; then the connection ends.
 func TestServeEvents(t *testing.T) {
+	beside(t)
 	l := opened(t)
 	answer, err := http.Get(l.url + "events")
 	if err != nil {

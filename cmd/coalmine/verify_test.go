@@ -29,6 +29,7 @@ func TestVerifyByURL(t *testing.T) {
 
 // verify says who answers, with an exit code for each answer, and its file shows the same again.
 func TestVerify(t *testing.T) {
+	beside(t)
 	s := newSystem(t, emulator.Faults{Seed: 1})
 	policy := written(t, "policy.yaml", "validity: {wake-late: 1m}\nsettle: 200ms\nmax-duration: 20s\n")
 	for _, tc := range []struct {
