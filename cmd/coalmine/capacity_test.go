@@ -182,8 +182,11 @@ func TestReportOfCapacity(t *testing.T) {
 	}{
 		{[]string{file, "--policy", "none.yaml"}, "--policy: " + file + " holds a search for a capacity"},
 		{[]string{file, "--access-log", "group"}, "--access-log: " + file + " holds a search for a capacity"},
-		{[]string{file, gate}, file + ": a search for a capacity"},
-		{[]string{gate, file}, file + ": a search for a capacity"},
+		{[]string{file, gate}, gate + ": holds no search for a capacity, as " + file + " does: want two of a kind"},
+		{[]string{gate, file}, gate + ": holds no search for a capacity, as " + file + " does: want two of a kind"},
+		{[]string{file, "none.ndjson"}, "none.ndjson: open none.ndjson: no such file"},
+		{[]string{file, broken}, broken + ": run file: line "},
+		{[]string{file, file, "--format", "junit"}, "--format: unknown format \"junit\": want one of html, json, table"},
 		{[]string{header}, header + ": run file: the search ended before anything was tried"},
 		{[]string{absurd}, absurd + ": run file: rating: highest rate: want more than 0"},
 	} {
@@ -200,6 +203,9 @@ func TestReportOfCapacity(t *testing.T) {
 		if format == "junit" && !strings.Contains(stdout, `errors="1"`) {
 			t.Errorf("junit of a broken file is no error:\n%s", stdout)
 		}
+	}
+	if code, stdout, stderr := coalmine(t, t.Context(), nil, "report", file, file); code != 0 || !strings.HasPrefix(stdout, "No difference is proven: ") || stderr != "" {
+		t.Errorf("two searches: exit %d, %s\n%s", code, stderr, stdout)
 	}
 	if code, stdout, stderr := coalmine(t, t.Context(), nil, "report", cut); code != 0 || !strings.HasPrefix(stdout, "Unfinished, the run file has no end: the objectives") {
 		t.Errorf("a file that was cut off: exit %d, %s\n%s", code, stderr, stdout)

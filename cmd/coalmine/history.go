@@ -18,13 +18,16 @@ func replay(path string) (analyze.Analysis, error) {
 	defer file.Close()
 	a, _, err := analyze.Replay(file)
 	if err == nil && a.Header.Command == "capacity" {
-		err = errors.New("a search for a capacity, which has no verdict, and as many rates as trials: want coalmine report FILE alone")
+		err = errors.New("a search for a capacity, which has no verdict: want coalmine report FILE, or two of them")
 	}
 	return a, err
 }
 
-// compare sets two runs side by side.
+// compare sets two runs side by side, or two searches for a capacity.
 func (w world) compare(a, b, format string) error {
+	if ok, err := w.contest(a, b, format); ok {
+		return err
+	}
 	show, err := report.NamedComparison(format)
 	if err != nil {
 		return usagef("--format: %w", err)
@@ -38,6 +41,45 @@ func (w world) compare(a, b, format string) error {
 	c := analyze.Compare(both[0], both[1])
 	c.A.File, c.B.File = filepath.Base(a), filepath.Base(b)
 	return show(w.stdout, c)
+}
+
+// contest sets two searches side by side; ok is false where the files are of other commands.
+func (w world) contest(a, b, format string) (ok bool, err error) {
+	var both [2]analyze.Rated
+	var no [2]error
+	for i, path := range []string{a, b} {
+		both[i], no[i] = readRated(path)
+	}
+	none := func(err error) bool { return errors.Is(err, analyze.ErrNotRated) }
+	switch {
+	case none(no[0]) && none(no[1]):
+		return false, nil
+	case no[0] == nil && none(no[1]):
+		return true, usagef("%s: holds no search for a capacity, as %s does: want two of a kind", b, a)
+	case none(no[0]) && no[1] == nil:
+		return true, usagef("%s: holds no search for a capacity, as %s does: want two of a kind", a, b)
+	}
+	for i, path := range []string{a, b} {
+		if no[i] != nil && !none(no[i]) {
+			return true, usagef("%s: %w", path, no[i])
+		}
+	}
+	show, err := report.NamedContest(format)
+	if err != nil {
+		return true, usagef("--format: %w", err)
+	}
+	c := analyze.CompareRated(both[0], both[1])
+	c.A.File, c.B.File = filepath.Base(a), filepath.Base(b)
+	return true, show(w.stdout, c)
+}
+
+func readRated(path string) (analyze.Rated, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return analyze.Rated{}, err
+	}
+	defer file.Close()
+	return analyze.ReadRated(file)
 }
 
 // history shows the runs of a directory. What is no run file is named, and the rest is shown.

@@ -20,7 +20,8 @@ func (w world) reportCommand() *cobra.Command {
 		Use:   "report FILE [FILE]",
 		Short: "Show a run again from its run file, judge it by another policy, or set two runs side by side",
 		Long: `Show a run again from its run file, or two runs side by side: arm by arm, and what
-differs beyond noise. With --history DIR, all runs of a directory in order of time.
+differs beyond noise; of two searches for a capacity, what is proven of each. With
+--history DIR, all runs of a directory in order of time.
 
 With --policy the recorded windows are judged
 anew, look by look: the verdict that policy would have given, and its exit code.
