@@ -79,6 +79,7 @@ func TestCapacityRefuses(t *testing.T) {
 var hastyTrials = []string{"--short-trial", "200ms", "--trial", "300ms", "--longest-trial", "4s", "--soak", "-1s", "--warm-up", "0s", "--cool-down", "10ms", "--no-self-check"}
 
 func TestCapacityEndToEnd(t *testing.T) {
+	beside(t)
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/broken" {
 			w.WriteHeader(http.StatusInternalServerError)
@@ -217,6 +218,7 @@ func TestReportOfCapacity(t *testing.T) {
 
 // An interrupt ends the search wherever it is, and shows what is known by then; in the probe nothing is.
 func TestCapacityInterrupted(t *testing.T) {
+	beside(t)
 	for _, c := range []struct {
 		name         string
 		after        int64 // requests: 4 make the probe, 50 the warm-up
