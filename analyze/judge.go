@@ -472,7 +472,7 @@ func (j *Judge) Policy() Policy { return j.policy }
 
 // Analysis is everything known so far.
 func (j *Judge) Analysis() Analysis {
-	a := Analysis{Header: j.header, Conclusion: j.Conclude(), Checks: []Check{}, Phases: []Phase{}, Action: j.action,
+	a := Analysis{Header: j.header, Conclusion: j.Conclude(), Checks: []Check{}, Action: j.action,
 		Events: append([]Event{}, j.events...), Notes: slices.Clone(j.notes), End: j.end}
 	if j.leftOut > 1 {
 		a.Notes = append(a.Notes, sentence("%s came out of order and were left out", plural(j.leftOut, "window", "windows")))
@@ -488,8 +488,8 @@ func (j *Judge) Analysis() Analysis {
 	if j.bake != nil {
 		a.Checks = append(a.Checks, j.bake.report()...)
 	}
+	a.Phases = j.Phases()
 	for _, p := range j.phases {
-		a.Phases = append(a.Phases, j.phaseReport(p))
 		if p.name == Attack { // nobody else says so
 			why, _ := sentences(p.totals.generator(DefaultPolicy(false).Validity))
 			a.Notes = append(a.Notes, why...)
@@ -501,6 +501,15 @@ func (j *Judge) Analysis() Analysis {
 	a.Propagation = j.propagation()
 	a.Timeline = j.Timeline()
 	return a
+}
+
+// Phases are what each stretch of traffic showed so far.
+func (j *Judge) Phases() []Phase {
+	all := make([]Phase, 0, len(j.phases))
+	for _, p := range j.phases {
+		all = append(all, j.phaseReport(p))
+	}
+	return all
 }
 
 func (j *Judge) phaseReport(p *phase) Phase {

@@ -191,7 +191,12 @@ type changedError struct{ what string }
 func (e changedError) Error() string { return stage.ErrChanged.Error() + ": " + e.what }
 
 // Load is all traffic so far, a phase for each trial, and the warm-up.
-func (c *Capacity) Load() []analyze.Phase { return c.recorder.Judge.Analysis().Phases }
+func (c *Capacity) Load() []analyze.Phase {
+	if c.recorder == nil {
+		return nil
+	}
+	return c.recorder.Judge.Phases()
+}
 
 // Run searches. What is known so far is returned also when the context ends, the stage changes, a breaker trips or the time
 // is used up; an error is one of the run file.

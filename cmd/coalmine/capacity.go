@@ -129,6 +129,9 @@ func (r *rating) run(ctx context.Context, w world, f *pflag.FlagSet) error {
 	}
 	rated, failed := r.Run(ctx, analyze.NewWriter(o.file))
 	shown.end()
+	if rated.Sentence == "" { // it was refused
+		return failed
+	}
 	failed = errors.Join(failed, o.close(ctx, w, searched{analyze.Searching{Rated: rated, Load: r.Load()}}))
 	r.compare(w, rated)
 	if failed != nil {
