@@ -350,7 +350,10 @@ func (c *Capacity) trial(ctx context.Context, t capacity.Trial) analyze.TrialRep
 
 // warmUp makes connections and wakes the target, at the lowest rate.
 func (c *Capacity) warmUp(ctx context.Context) {
-	c.recorder.send(ctx, c.plan("warm-up", c.Rating.Search.Lowest, max(c.Rating.WarmUp, time.Second)), nil, func(attack.Window) bool { return false })
+	if c.Rating.WarmUp > 0 {
+		length := max(c.Rating.WarmUp, time.Second)
+		c.recorder.send(ctx, c.plan("warm-up", c.Rating.Search.Lowest, length), nil, func(attack.Window) bool { return false })
+	}
 }
 
 // stop is why nothing more may be sent, "" after the pause that a trial is followed by.

@@ -87,7 +87,7 @@ decided, 1 and 2 as everywhere, 130 interrupted. What is known by then is shown.
 	f.DurationVar(&r.longest, "longest-trial", 0, "most of it, then it is undecided (default 4 times --trial)")
 	f.DurationVar(&r.soak, "soak", 0, "time at --soak-at of the lower bound, negative for none (default twice --trial)")
 	f.StringVar(&r.soakAt, "soak-at", "85%", "of the lower bound")
-	f.DurationVar(&r.warmUp, "warm-up", time.Second, "of each trial, not judged")
+	f.DurationVar(&r.warmUp, "warm-up", time.Second, "of each trial, not judged, and before the first; 0s for none")
 	f.DurationVar(&r.CoolDown, "cool-down", time.Second, "after a trial that failed, then until a few requests are answered in time")
 	f.Float64Var(&r.risk, "risk", 0.01, "probability that a trial proves what is not so")
 	f.StringVar(&r.breaker, "breaker", "60%", "errors, or 429s, of the answers in 2 s that end the search")

@@ -85,7 +85,7 @@ func TestCapacityEndToEnd(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	}))
-	defer target.Close()
+	t.Cleanup(target.Close) // after the parallel ones
 	for _, c := range []struct {
 		name string
 		args []string
@@ -96,6 +96,7 @@ func TestCapacityEndToEnd(t *testing.T) {
 		{"broken", []string{"--url", target.URL + "/broken", "--objective", "errors <= 50%", "--max-rate", "60", "--from", "30"}, exitReject, "CAPACITY TOO-LOW below 30/s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			beside(t)
 			dir := t.TempDir()
 			file := filepath.Join(dir, "run.ndjson")
 			args := append(append([]string{"capacity", "--out", file, "--out-dir", dir, "--format", strings.Join(report.Formats(), ",")}, hastyTrials...), c.args...)
@@ -242,7 +243,7 @@ func TestCapacityInterrupted(t *testing.T) {
 			dir := t.TempDir()
 			file := filepath.Join(dir, "run.ndjson")
 			args := append([]string{"capacity", "--out", file, "--out-dir", dir, "--format", strings.Join(report.Formats(), ","), "--url", target.URL,
-				"--objective", "p50 <= 20s", "--max-rate", "400", "--from", "50"}, hastyTrials...)
+				"--objective", "p50 <= 20s", "--max-rate", "400", "--from", "50"}, slices.Concat(hastyTrials, []string{"--warm-up", "1s"})...)
 			code, stdout, stderr := coalmine(t, ctx, map[string]string{}, args...)
 			if code != exitInterrupted || !strings.HasPrefix(stdout, c.stdout) || (stdout == "") != (c.stdout == "") || !strings.Contains(stderr, c.line) {
 				t.Errorf("exit %d, want 130\n%s\n%s", code, stdout, stderr)
@@ -435,6 +436,7 @@ func got(url string) string {
 
 // In a terminal the search is a view, below the trials that are over; Ctrl-C ends it with what is known.
 func TestCapacityInTerminal(t *testing.T) {
+	beside(t)
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer target.Close()
 	e := inTerminal(t, 60, 20, []string{"NO_COLOR=1"}, append([]string{"capacity", "--out", "none", "--url", target.URL, "--objective", "p50 <= 20s", "--max-rate", "400", "--from", "50"},
