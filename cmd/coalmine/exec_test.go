@@ -38,7 +38,7 @@ policy:
   min-duration: 1s
   split: {margin: 10}
   errors: {max: 5%, margin: 5}
-  latency: {max: {}, margin: {p95: 100% or 50ms}}
+  latency: {max: {}, margin: {p95: 500ms}}
   validity: {wake-late: 1s}
 act: {promote: promote, reject: rollback, inconclusive: rollback}
 `

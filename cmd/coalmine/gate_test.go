@@ -147,7 +147,7 @@ min-duration: 1s
 max-duration: 40s
 split: {margin: 10}
 errors: {margin: 5}
-latency: {max: {}, margin: {p95: 100% or 50ms}}
+latency: {max: {}, margin: {p95: 500ms}}
 validity: {wake-late: 1s}
 `)
 }
