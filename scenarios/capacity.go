@@ -64,6 +64,7 @@ type Capacity struct {
 	recorder *Recorder
 	watcher  *watcher       // nil: there is no control plane
 	live     stage.Measured // under test
+	target   stage.Target
 	trials   []analyze.TrialReport
 	header   analyze.Header
 }
@@ -92,6 +93,9 @@ func (c *Capacity) Prepare(ctx context.Context, where, tool string) error {
 	if err := c.classifier(ctx, &t); err != nil {
 		return err
 	}
+	if c.Plan.Classify != nil && t.Canary != "" {
+		c.Plan.Classify = byAlias(c.Plan, c.target)
+	}
 	c.Rating.Target = t
 	if share := c.Rating.Share(); share > 0 { // the arm has to get its hits
 		c.Rating.Search.Hits = uint64(math.Ceil(float64(c.Rating.Search.Hits) / share))
@@ -118,6 +122,10 @@ func (c *Capacity) resolve(ctx context.Context, t *analyze.Target) error {
 	if err != nil {
 		return Misnamed(err)
 	}
+	if err := (Gate{Baseline: c.Baseline, Canary: c.Canary, Ref: c.Ref}).swapped(live); err != nil {
+		return err
+	}
+	c.target = live
 	if c.live, err = c.Client.Measure(ctx, c.Ref); err != nil {
 		return err
 	}

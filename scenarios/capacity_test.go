@@ -192,3 +192,23 @@ func TestCapacityWatchesPlainStage(t *testing.T) {
 		t.Errorf("end %+v", rated.End)
 	}
 }
+
+// What the gateway answers for an alias that it may not invoke counts for the version behind it.
+func TestCapacityOfRefusedArm(t *testing.T) {
+	r := newRig(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}})
+	r.canary()
+	c := r.searching(600 * time.Millisecond)
+	c.Rating.Arm, c.Rating.Objectives = analyze.ArmCanary, []analyze.Objective{{Errors: 0.6}}
+	c.Rating.Breaker.Errors = 1
+	if err := c.Prepare(t.Context(), "NOT AWS", "coalmine/test"); err != nil {
+		t.Fatal(err)
+	}
+	rated := r.search(c)
+	check(t, "kind", rated.Result.Kind, capacity.TooLow)
+	for _, arm := range rated.Trials[0].Arms {
+		if arm.Name == "2" && arm.Hits > 0 && arm.Errors == arm.Hits {
+			return
+		}
+	}
+	t.Errorf("no errors of version 2: %+v", rated.Trials[0].Arms)
+}

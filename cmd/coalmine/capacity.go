@@ -176,6 +176,8 @@ func (r *rating) check(w world, f *pflag.FlagSet) error {
 		return usagef("--baseline and --canary: want both, or neither")
 	case r.scenario == "" && !r.target.controlled() && r.Rating.Arm != analyze.ArmStage && (r.Baseline == "" || len(r.target.classify) == 0 || !f.Changed("percent")):
 		return usagef("--arm %s of a --url: want --baseline, --canary, --percent and --classify, too: nobody else knows them", r.Rating.Arm)
+	case r.Baseline != "" && r.Baseline == r.Canary:
+		return usagef("--baseline and --canary are both %q: want two versions", r.Canary)
 	case r.target.controlled() && f.Changed("percent"):
 		return usagef("--percent is read from AWS with --api and --lambda-alias")
 	case f.Changed("percent") && (r.scenario != "" || r.Baseline == ""):

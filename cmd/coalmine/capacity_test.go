@@ -45,6 +45,7 @@ func TestCapacityRefuses(t *testing.T) {
 		{"--serve: 0.0.0.0:80 can be reached by other machines", []string{"--url", ours, "--objective", "p99 <= 1s", "--serve", "0.0.0.0:80"}},
 		{"--metrics: address 9464: missing port", []string{"--url", ours, "--objective", "p99 <= 1s", "--metrics", "9464"}},
 		{"--percent: want more than 0 and less than 100, got 0", []string{"--url", ours, "--objective", "p99 <= 1s", "--baseline", "1", "--canary", "2", "--percent", "0"}},
+		{"--baseline and --canary are both \"1\"", []string{"--url", ours, "--objective", "p99 <= 1s", "--baseline", "1", "--canary", "1"}},
 		{"--percent is about --url with", []string{"--url", ours, "--objective", "p99 <= 1s", "--percent", "5"}},
 		{"--percent is read from AWS", []string{"--api", "x", "--path", "/x", "--objective", "p99 <= 1s", "--percent", "5"}},
 		{"--at-least: 900/s is above --max-rate 500/s", []string{"--url", ours, "--objective", "p99 <= 1s", "--max-rate", "500", "--at-least", "900/s"}},
@@ -331,6 +332,9 @@ func TestCapacityOfArms(t *testing.T) {
 	t.Cleanup(func() { j.Close() })
 	if _, err := s.client.CreateCanary(t.Context(), j, s.ref, 30, map[string]string{"lambdaAlias": "staging"}); err != nil {
 		t.Fatal(err)
+	}
+	if _, stderr := search(t, exitUsage, slices.Concat(api, errors, []string{"canary", "--canary", "1"})...); !strings.Contains(stderr, "coalmine: --canary 1: by AWS that is the baseline of stage prod") {
+		t.Errorf("swapped: %s", stderr)
 	}
 	rule := []string{"--classify", "header:X-Lambda-Version"}
 	for _, c := range []struct {
