@@ -256,6 +256,41 @@ func TestCapacityInterrupted(t *testing.T) {
 	}
 }
 
+// A stage that somebody else changes during a search ends it: what is known by then is shown, and is void.
+func TestCapacityChangedUnderTest(t *testing.T) {
+	beside(t)
+	s := newSystem(t, emulator.Faults{Seed: 1})
+	j, err := s.client.OpenJournal(t.TempDir(), s.ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if _, err := s.client.CreateCanary(t.Context(), j, s.ref, 30, map[string]string{"lambdaAlias": "staging"}); err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int64
+	s.through(t, func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
+		if strings.Contains(r.URL.Path, "/_user_request_/") && asked.Add(1) == 200 {
+			if _, err := s.client.SetPercent(t.Context(), j, s.ref, 20); err != nil {
+				t.Error(err)
+			}
+		}
+		return false
+	})
+	dir := t.TempDir()
+	file := filepath.Join(dir, "run.ndjson")
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, "capacity", "--api", "products", "--path", "/products", "--classify", "header:X-Lambda-Version", "--out", file, "--out-dir", dir,
+		"--format", strings.Join(report.Formats(), ","), "--objective", "p50 <= 20s", "--max-rate", "100", "--from", "100", "--at-least", "50/s", "--short-trial", "200ms", "--trial", "1h", "--budget", "20h",
+		"--warm-up", "0s", "--no-self-check")
+	if code != exitVoid || !strings.HasPrefix(stdout, "Unfinished, stage changed under test: canary percent: 30.0 -> 20.0: the\nobjectives seemed to hold at 100/s.") {
+		t.Errorf("exit %d, want 12\n%s\n%s", code, stdout, stderr)
+	}
+	if junit := string(read(t, dir, "junit.xml")); !strings.Contains(junit, `errors="1"`) {
+		t.Errorf("%s", junit)
+	}
+	reshown(t, dir, file, stdout, "CAPACITY UNFINISHED 100/s or more, undecided against 50/s, stage changed under test: canary percent: 30.0 -> 20.0, p50 <= 20s")
+}
+
 // valid holds JSON to a part of the schema that is published.
 func valid(t *testing.T, part string, text []byte) {
 	t.Helper()
