@@ -194,6 +194,7 @@ func (r *run) work(w *worker) {
 		select {
 		case h, more := <-w.hits:
 			if !more {
+				r.client.timeouts.forget(&w.connection.timer)
 				return
 			}
 			for ; more && r.ctx.Err() == nil; h, more = r.queue.again(w, r.now) {

@@ -45,3 +45,16 @@ func TestSurplusConnectionsClose(t *testing.T) {
 		}
 	}
 }
+
+// A connection that is closed because nobody needs it is not remembered, or a load would grow with every stall.
+func TestClosedConnectionsAreForgotten(t *testing.T) {
+	r := &run{client: &client{source: &source{}}, now: func() time.Duration { return 0 }, ctx: t.Context()}
+	for range 3 {
+		w := newWorker(r.client.connection())
+		close(w.hits)
+		r.work(w)
+	}
+	if n := len(r.client.timeouts.all); n != 0 {
+		t.Errorf("%d of 3 connections that are gone are remembered", n)
+	}
+}

@@ -3,6 +3,7 @@ package attack
 import (
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,15 @@ func (t *timeouts) add(one *timer) {
 	t.all = append(t.all, one)
 }
 
+// forget takes back add, for a connection that carries nothing more.
+func (t *timeouts) forget(one *timer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(t.all, one); i >= 0 {
+		t.all = slices.Delete(t.all, i, i+1)
+	}
+}
+
 // begin notes a hit that was sent, and that ends when the timeout has passed since.
 func (t *timeouts) begin(one *timer, sent, timeout time.Duration, unasked bool) {
 	if unasked {
@@ -74,10 +84,9 @@ func (t *timeouts) sweep() {
 // endOverdue returns when the next sweep is due, which is never if nothing is under way.
 func (t *timeouts) endOverdue() time.Duration {
 	t.mu.Lock()
-	all := t.all
-	t.mu.Unlock()
+	defer t.mu.Unlock()
 	now, next := int64(t.now()), int64(math.MaxInt64)
-	for _, one := range all {
+	for _, one := range t.all {
 		deadline := one.deadline.Load()
 		switch {
 		case deadline == noHit || deadline == expired:
