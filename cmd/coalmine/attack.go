@@ -59,14 +59,14 @@ func (w world) attack(ctx context.Context, t *target, p *pace, o *output, durati
 		return err
 	}
 	plan.Phase, plan.Duration = analyze.Attack, duration
-	if err := t.logHits(&plan); err != nil {
-		return err
-	}
 	if _, err := attack.Probe(ctx, plan, 1); err != nil {
 		return err
 	}
 	fmt.Fprintln(w.stderr, where)
 	warmUp(ctx, plan, p.warmup)
+	if plan.Allowed() == 0 {
+		return usagef("--max-requests: all %d were sent before the first that counts, to see who answers and to warm up: want more", t.maxRequests)
+	}
 	h := analyze.Header{
 		Format: analyze.Format, Tool: "coalmine/" + version, Command: "attack", Started: time.Now(),
 		Target: analyze.Target{Where: where, API: ref.API, Stage: ref.Stage, Method: t.method, URL: scenarios.Bare(t.url),
@@ -75,6 +75,9 @@ func (w world) attack(ctx context.Context, t *target, p *pace, o *output, durati
 			Targets: scenarios.LoadTargets(plan)},
 	}
 	if err := o.open(w, h.Command, h.Started); err != nil {
+		return err
+	}
+	if err := t.logHits(&plan); err != nil {
 		return err
 	}
 	recorder, err := scenarios.NewRecorder(h, analyze.NewWriter(o.file))
@@ -101,7 +104,7 @@ func (w world) attack(ctx context.Context, t *target, p *pace, o *output, durati
 
 // warmUp sends as planned, and forgets it.
 func warmUp(ctx context.Context, plan attack.Plan, duration time.Duration) {
-	if plan.Duration, plan.Hits = duration, nil; duration > 0 {
+	if plan.Duration = duration; duration > 0 {
 		for range attack.Run(ctx, plan) {
 		}
 	}

@@ -177,6 +177,7 @@ func TestBadRequests(t *testing.T) {
 		"header a b: want a name, and one line of text":                    {"--header-command", "a b=echo x"},
 		"--refresh: want at least 1s, like 45m, or 0 for never, got -1s":   {"--refresh", "-1s"},
 		"--refresh: want at least 1s, like 45m, or 0 for never, got 999ms": {"--refresh", "999ms"},
+		"--refresh is about --header-command":                              {"--refresh", "1m"},
 		"--api-key-file: want one line, the key, in":                       {"--api-key-file", file("keys", "s3cret\ns3cret")},
 		"--api-key-env: the environment has no KEY, or it is empty":        {"--api-key-env", "KEY"},
 		"--api-key-file and --api-key-env: want one of them":               {"--api-key-env", "KEY", "--api-key-file", hits},
@@ -232,6 +233,39 @@ func TestHitsNowhere(t *testing.T) {
 	}
 	if n := len(s.asked()); n > 0 {
 		t.Errorf("%d requests were sent", n)
+	}
+}
+
+// An older hit log stays as it was until load goes out: where nobody answers, or the run file cannot be written, it is kept.
+func TestHitsAreKeptUntilTheLoad(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	hits := put(t, filepath.Join(t.TempDir(), "hits"), "an older log", 0o600)
+	for _, args := range [][]string{
+		{"attack", "--url", "http://127.0.0.1:1/", "--out", "none"},
+		{"attack", "--url", s.url, "--out", "/no/where"},
+		{"capacity", "--objective", "errors <= 1%", "--no-self-check", "--url", "http://127.0.0.1:1/", "--out", "none"},
+		{"capacity", "--objective", "errors <= 1%", "--no-self-check", "--url", s.url, "--out", "/no/where"},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), nil, append(args, "--hits", hits)...)
+		if text, err := os.ReadFile(hits); code == 0 || stdout != "" || err != nil || string(text) != "an older log" {
+			t.Errorf("%q: exit %d, the older log is %q, %v\n%s%s", args, code, text, err, stdout, stderr)
+		}
+	}
+}
+
+// A limit that leaves nothing to be counted is told, and not shown as a load of nothing.
+func TestNothingIsLeftToCount(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	for want, args := range map[string][]string{
+		"--max-requests: all 1 were sent before the first that counts":  {"--max-requests", "1"},
+		"--max-requests: all 5 were sent before the first that counts,": {"--max-requests", "5", "--warmup", "1s"},
+	} {
+		code, stdout, stderr := coalmine(t, t.Context(), nil, append([]string{"attack", "--url", s.url, "--out", "none"}, args...)...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%q: exit %d\n%s%s, want %q", args, code, stdout, stderr, want)
+		}
 	}
 }
 

@@ -38,10 +38,12 @@ type requests struct {
 	stopCommands     context.CancelFunc
 }
 
+const usualRefresh = 45 * time.Minute // tokens mostly last an hour
+
 func (q *requests) flags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&q.headers, "header", "H", nil, "`HEADER` as \"Name: value\", repeatable; values are never written anywhere")
 	f.StringArrayVar(&q.headerCommands, "header-command", nil, "`NAME=COMMAND`: a header whose value the command prints; run without a shell, repeatable")
-	f.DurationVar(&q.refresh, "refresh", 45*time.Minute, "run --header-command anew so often; 0 for never")
+	f.DurationVar(&q.refresh, "refresh", usualRefresh, "run --header-command anew so often; 0 for never")
 	f.StringVar(&q.keyFile, "api-key-file", "", "`FILE` that holds the API key, sent as x-api-key")
 	f.StringVar(&q.keyEnv, "api-key-env", "", "environment variable `NAME` that holds the API key")
 	f.StringVar(&q.sigv4, "sigv4", "", "sign requests by AWS signature version 4, for [REGION/]`SERVICE` (execute-api if left out: --sigv4)")
@@ -68,6 +70,9 @@ func (q *requests) check(w world) (err error) {
 	}
 	if q.refresh != 0 && q.refresh < time.Second {
 		return usagef("--refresh: want at least 1s, like 45m, or 0 for never, got %s", q.refresh)
+	}
+	if len(q.commands) == 0 && q.refresh != usualRefresh {
+		return usagef("--refresh is about --header-command")
 	}
 	if q.key, err = q.apiKey(w); err != nil {
 		return err
