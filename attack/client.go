@@ -43,6 +43,7 @@ type client struct {
 	timeouts   timeouts
 	keep       int // bytes of a body
 	dialer     dialer
+	authority  string // of the URL
 }
 
 // newClient prepares a plan that is valid.
@@ -57,6 +58,7 @@ func newClient(ctx context.Context, p Plan) (*client, error) {
 	}
 	c := &client{
 		dialer:     newDialer(hostPort(to), p.ConnectTo),
+		authority:  to.Host,
 		source:     source,
 		identified: p.RequestIDs,
 		now:        clockSince(p.Epoch),
@@ -297,7 +299,12 @@ func plainError(err error) string {
 	var errno syscall.Errno
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
+	var op *net.OpError
 	switch {
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return "proxy: " + plainError(op.Err)
+	case op != nil && op.Op == "dial" && op.Net == "unix":
+		return op.Addr.String() + ": " + plainError(op.Err)
 	case errors.As(err, &cert):
 		return "certificate: " + cert.Err.Error()
 	case errors.As(err, &dns):

@@ -3,6 +3,7 @@ package attack
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -185,6 +186,63 @@ func TestHTTP2AndProxies(t *testing.T) {
 	got := attack(t, Plan{Target: target(s.URL), HTTP2: true, MaxHits: 3, Connections: 1})
 	if got.errors()[Transport] != 3 {
 		t.Errorf("a certificate that nobody signed: %v", got.errors())
+	}
+}
+
+// A proxy is asked for the URL's host, whatever host the request names.
+func TestProxyAndHost(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(r.Host)) }))
+	defer s.Close()
+	var asked atomic.Value
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r.Method + " " + r.Host)
+		to, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer to.Close()
+		from, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer from.Close()
+		io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
+		go io.Copy(to, from)
+		io.Copy(from, to)
+	}))
+	defer proxy.Close()
+	p := Plan{Target: target(s.URL), Insecure: true, Proxy: proxy.URL}
+	p.Target.Header = http.Header{"Host": {"api.example.com"}}
+	sample, err := Probe(t.Context(), p, 1)
+	if err != nil || string(sample.Answers[0].Body) != "api.example.com" {
+		t.Fatalf("%v, %+v", err, sample)
+	}
+	if want := "CONNECT " + s.Listener.Addr().String(); asked.Load() != want {
+		t.Errorf("the proxy was asked for %v, want %v", asked.Load(), want)
+	}
+	p.Target.URL = "http://127.0.0.1/"
+	if err := p.Validate(); err == nil || !strings.HasPrefix(err.Error(), "proxy: with a header Host") {
+		t.Errorf("net/http would ask for the header's host: %v", err)
+	}
+}
+
+// Where connections lead to another place than the URL says, a failure names it.
+func TestTroubleNamesThePlace(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "none")
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	for want, p := range map[string]Plan{
+		socket + ": no such file or directory": {ConnectTo: "unix:" + socket},
+		"proxy: connection refused":            {Proxy: closed.URL},
+	} {
+		p.Target = target("http://api.example.com/")
+		if _, err := Probe(t.Context(), p, 1); err == nil || err.Error() != "GET http://api.example.com/: "+want {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
 

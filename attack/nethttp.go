@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -45,8 +47,18 @@ func (c *client) newTransport(p Plan) *http.Transport {
 	return t
 }
 
-// asNetHTTP reads a request that is about to be sent as one of net/http.
-func (r *request) asNetHTTP(ctx context.Context, scheme string) (*http.Request, error) {
+// hostOverPlainProxy reports that a proxy would be asked for another host than the URL's: without TLS net/http names it the
+// one in the header.
+func (p Plan) hostOverPlainProxy() bool {
+	values, _, _ := p.Live.now()
+	return p.Proxy != "" && slices.ContainsFunc(p.targets(), func(t Target) bool {
+		return strings.HasPrefix(t.URL, "http:") && (hasHeader(t.Header, "Host") || values["Host"] != "")
+	})
+}
+
+// asNetHTTP reads a request that is about to be sent as one of net/http. Where it goes is the client's word: the request's
+// own host may be another.
+func (c *client) asNetHTTP(ctx context.Context, r *request) (*http.Request, error) {
 	q, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(r.wire)))
 	if err != nil {
 		return nil, err
@@ -55,7 +67,7 @@ func (r *request) asNetHTTP(ctx context.Context, scheme string) (*http.Request, 
 	if err != nil {
 		return nil, err
 	}
-	q.URL.Scheme, q.URL.Host, q.RequestURI = scheme, q.Host, ""
+	q.URL.Scheme, q.URL.Host, q.RequestURI = c.scheme(), c.authority, ""
 	q.Body, q.ContentLength = nil, int64(len(body))
 	if len(body) > 0 {
 		q.Body = io.NopCloser(bytes.NewReader(body))
@@ -76,7 +88,7 @@ func (c *connection) viaNetHTTP(ctx context.Context, deadline time.Duration) {
 	defer cancel()
 	c.reply = reply{fresh: true}
 	c.parser.begin()
-	q, err := c.request.asNetHTTP(ctx, c.scheme())
+	q, err := c.asNetHTTP(ctx, c.request)
 	if err == nil {
 		err = c.roundTrip(q)
 	}

@@ -103,6 +103,8 @@ func (p Plan) Validate() error {
 		return errors.New("proxy: want a URL like http://proxy.example.com:3128")
 	case p.Proxy != "" && (p.HTTP2 || p.ConnectTo != ""):
 		return errors.New("proxy: with HTTP/2 or another place to connect to: want one of them")
+	case p.hostOverPlainProxy():
+		return errors.New("proxy: with a header Host and without TLS it would be asked for that host: want https, or one of them")
 	case p.Engine != "" && p.Engine != EngineVegeta:
 		return fmt.Errorf("engine: %q: want %q, or nothing for coalmine's own", p.Engine, EngineVegeta)
 	case p.Engine != "" && (p.closedLoop() || len(p.Targets) > 0):

@@ -75,7 +75,7 @@ func (r *run) targeter() vegeta.Targeter {
 	return func(t *vegeta.Target) error {
 		r.queue.mu.Lock()
 		defer r.queue.mu.Unlock()
-		q, err := requests(n).asNetHTTP(r.ctx, r.client.scheme())
+		q, err := r.client.asNetHTTP(r.ctx, requests(n))
 		if err != nil {
 			return err
 		}
