@@ -21,13 +21,16 @@ type dialer struct {
 	lookup  func(ctx context.Context, host string) ([]string, error)
 
 	mu        sync.Mutex
-	addresses []string // of the host, but for those that failed
+	found     []string // of the host
+	addresses []string // of these, without those that failed, unless all did
+	failed    bool     // all did
 	asked     time.Time
 	next      int
 }
 
 const (
 	lookupEvery = 30 * time.Second
+	lookupAgain = time.Second     // where none of the addresses could be reached
 	perAddress  = 2 * time.Second // for one that is not the last
 )
 
@@ -90,7 +93,7 @@ func (d *dialer) inTurn(ctx context.Context) ([]string, error) {
 	}
 	d.mu.Lock()
 	known := len(d.addresses) > 0
-	stale := time.Since(d.asked) >= lookupEvery
+	stale := time.Since(d.asked) >= lookupEvery || d.failed && time.Since(d.asked) >= lookupAgain
 	if stale {
 		d.asked = time.Now() // one asks, the others use what is known
 	}
@@ -99,7 +102,7 @@ func (d *dialer) inTurn(ctx context.Context) ([]string, error) {
 		found, err := d.lookup(ctx, d.host)
 		d.mu.Lock()
 		if err == nil && len(found) > 0 {
-			d.addresses, d.asked = found, time.Now()
+			d.found, d.addresses, d.failed, d.asked = found, found, false, time.Now()
 		} else if !known {
 			d.mu.Unlock()
 			if err == nil {
@@ -111,9 +114,6 @@ func (d *dialer) inTurn(ctx context.Context) ([]string, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.addresses) == 0 { // all were forgotten meanwhile
-		return nil, errors.New("no address of " + d.host + " can be reached")
-	}
 	first := d.next % len(d.addresses)
 	d.next++
 	return slices.Concat(d.addresses[first:], d.addresses[:first]), nil
@@ -122,5 +122,7 @@ func (d *dialer) inTurn(ctx context.Context) ([]string, error) {
 func (d *dialer) forget(address string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.addresses = slices.DeleteFunc(slices.Clone(d.addresses), func(a string) bool { return a == address })
+	if d.addresses = slices.DeleteFunc(slices.Clone(d.addresses), func(a string) bool { return a == address }); len(d.addresses) == 0 {
+		d.addresses, d.failed = d.found, true
+	}
 }

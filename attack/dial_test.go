@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -92,6 +93,34 @@ func TestAllAddressesAreUsed(t *testing.T) {
 	dial(1)
 	if lookups != 3 || len(d.addresses) != 1 {
 		t.Errorf("after a while: %d lookups, %v", lookups, d.addresses)
+	}
+}
+
+// A target that refuses every connection is no reason to ask a resolver for each.
+func TestRefusedConnectionsAskNoResolver(t *testing.T) {
+	port, _ := listening(t, "127.0.0.1")
+	d := newDialer("api.example.com:"+port, "")
+	lookups := 0
+	d.lookup = func(context.Context, string) ([]string, error) {
+		lookups++
+		return []string{"127.0.0.2", "127.0.0.3"}, nil // nobody listens at either
+	}
+	dial := func() {
+		t.Helper()
+		if _, err := d.dial(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%v: want that it was refused", err)
+		}
+	}
+	for range 10 {
+		dial()
+	}
+	if lookups != 1 {
+		t.Errorf("%d lookups for 10 connections that were refused", lookups)
+	}
+	d.asked = time.Now().Add(-lookupAgain)
+	dial()
+	if lookups != 2 {
+		t.Errorf("after a second %d lookups: want another, the target may have moved", lookups)
 	}
 }
 
