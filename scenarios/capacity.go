@@ -396,11 +396,27 @@ func (c *Capacity) recovered(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	for _, a := range sample.Answers {
-		for _, o := range c.Rating.Objectives {
-			if a.Class != "" || o.Max > 0 && a.Latency > time.Duration(o.Max) {
+	return backlogGone(sample.Answers, c.Rating.Objectives)
+}
+
+// backlogGone holds a few answers to the objectives as strictly as so few can be: what an objective lets be slow or fail is
+// no backlog, and would keep a healthy target waiting. Who is throttled has to wait, whatever the objectives say.
+func backlogGone(answers []attack.Probed, objectives []analyze.Objective) bool {
+	for _, o := range objectives {
+		bad, share := 0.0, float64(o.Errors)
+		if o.Max > 0 {
+			share = 1 - float64(o.Quantile)
+		}
+		for _, a := range answers {
+			switch {
+			case a.Class == attack.Throttled:
 				return false
+			case o.Errors > 0 && a.Class != "", o.Max > 0 && (a.Class == attack.Timeout || a.Class == "" && a.Latency > time.Duration(o.Max)):
+				bad++
 			}
+		}
+		if bad > share*float64(len(answers)) {
+			return false
 		}
 	}
 	return true
@@ -432,6 +448,9 @@ func (c *Capacity) measureCeiling(ctx context.Context) {
 	var hits uint64
 	for window := range attack.Run(ctx, plan) {
 		hits += window.Hits
+	}
+	if ctx.Err() != nil {
+		return // it was cut short
 	}
 	c.Rating.Ceiling = float64(hits) / length.Seconds()
 	c.Rating.Search.Carries = c.Rating.Ceiling / 3

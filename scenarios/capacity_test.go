@@ -212,3 +212,50 @@ func TestCapacityOfRefusedArm(t *testing.T) {
 	}
 	t.Errorf("no errors of version 2: %+v", rated.Trials[0].Arms)
 }
+
+// An interrupt during the self-check says nothing of this machine.
+func TestCapacityInterruptedInTheSelfCheck(t *testing.T) {
+	r := newRig(t, emulator.Faults{Seed: 1})
+	c := r.searching(time.Hour)
+	c.Ceiling = true
+	c.Rating.Search.Highest = 1e6
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // of the second that it takes
+	defer cancel()
+	rated, err := c.Run(ctx, analyze.NewWriter(&r.file))
+	r.must(err)
+	if rated.End.Reason != "interrupted" || rated.Rating.Ceiling != 0 || rated.Rating.Search.Highest != 1e6 || len(r.lines) > 0 {
+		t.Errorf("%+v, ceiling %v, highest %v, told %q", rated.End, rated.Rating.Ceiling, rated.Rating.Search.Highest, r.lines)
+	}
+}
+
+// Whether a backlog is gone is asked of what the objectives bound: errors that none of them bounds, and the half of the
+// answers that may be slower than a median, are no backlog.
+func TestBacklogIsGone(t *testing.T) {
+	fast, slow := attack.Probed{Latency: time.Millisecond}, attack.Probed{Latency: time.Second}
+	failed := attack.Probed{Class: attack.ServerError, Latency: time.Millisecond}
+	throttled, timeout := attack.Probed{Class: attack.Throttled}, attack.Probed{Class: attack.Timeout, Latency: time.Millisecond}
+	p99 := analyze.Objective{Quantile: 0.99, Max: analyze.Duration(100 * time.Millisecond)}
+	p50 := analyze.Objective{Quantile: 0.50, Max: analyze.Duration(100 * time.Millisecond)}
+	few, half := analyze.Objective{Errors: 0.01}, analyze.Objective{Errors: 0.5}
+	for _, tc := range []struct {
+		name       string
+		objectives []analyze.Objective
+		answers    []attack.Probed
+		want       bool
+	}{
+		{"all fast", []analyze.Objective{p99, few}, []attack.Probed{fast, fast, fast, fast}, true},
+		{"one slow for p99", []analyze.Objective{p99}, []attack.Probed{fast, fast, slow, fast}, false},
+		{"two slow for p50", []analyze.Objective{p50}, []attack.Probed{fast, slow, slow, fast}, true},
+		{"three slow for p50", []analyze.Objective{p50}, []attack.Probed{slow, slow, slow, fast}, false},
+		{"two slow for both", []analyze.Objective{p50, p99}, []attack.Probed{fast, slow, slow, fast}, false},
+		{"errors that nobody bounds", []analyze.Objective{p99}, []attack.Probed{failed, failed, failed, fast}, true},
+		{"an error", []analyze.Objective{p99, few}, []attack.Probed{fast, fast, failed, fast}, false},
+		{"half of them may fail", []analyze.Objective{half}, []attack.Probed{failed, failed, fast, fast}, true},
+		{"three of them may not", []analyze.Objective{half}, []attack.Probed{failed, failed, failed, fast}, false},
+		{"a timeout is slow", []analyze.Objective{p99}, []attack.Probed{fast, timeout, fast, fast}, false},
+		{"still throttled", []analyze.Objective{p99}, []attack.Probed{fast, throttled, fast, fast}, false},
+		{"still throttled, errors allowed", []analyze.Objective{half}, []attack.Probed{fast, throttled, fast, fast}, false},
+	} {
+		check(t, tc.name, backlogGone(tc.answers, tc.objectives), tc.want)
+	}
+}
