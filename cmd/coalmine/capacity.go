@@ -78,7 +78,7 @@ decided, 1 and 2 as everywhere, 130 interrupted. What is known by then is shown.
 	f.StringVar(&r.Canary, "canary", "", "version under test, as the answers spell it, for --url")
 	f.Float64Var(&r.Percent, "percent", 0, "of the traffic that goes to the canary, for --url")
 	f.StringVar(&r.atLeast, "at-least", "", "`RATE` like 800/s that must be carried: exit code 10 below it")
-	f.StringVar(&r.from, "from", "", "`RATE` to begin with, the lowest that is tried (default a hundredth of --max-rate)")
+	f.StringVar(&r.from, "from", "", "`RATE` to begin with, the lowest that is tried (default a hundredth of --max-rate, and two requests in a --short-trial)")
 	f.StringVar(&r.goal, "goal-width", "5%", "of the interval, of its lower end")
 	f.DurationVar(&r.budget, "budget", 10*time.Minute, "time for everything; what is known by then is shown")
 	f.Float64Var(&r.ramp, "ramp", 0, "most times by which a trial may exceed a rate that held (default 2 on loopback, 1.5 elsewhere)")
@@ -184,6 +184,8 @@ func (r *rating) check(w world, f *pflag.FlagSet) error {
 		return usagef("--percent is about --url with --baseline and --canary")
 	case f.Changed("percent") && !(r.Percent > 0 && r.Percent < 100):
 		return usagef("--percent: want more than 0 and less than 100, got %v", r.Percent)
+	case r.target.maxRate > 1e6:
+		return usagef("--max-rate: want at most 1000000 per second, got %v", r.target.maxRate)
 	case r.CoolDown < 0 || r.warmUp < 0:
 		return usagef("--cool-down, --warm-up: want 0 or more, got %s, %s", r.CoolDown, r.warmUp)
 	}
@@ -291,7 +293,7 @@ func (r *rating) configure(ctx context.Context, w world, f *pflag.FlagSet) error
 	if p.Width == 0 || p.SoakAt == 0 {
 		return usagef("--goal-width, --soak-at: want more than 0%%, got %s, %s", r.goal, r.soakAt)
 	}
-	if p.Lowest, err = perSecond("from", r.from); err != nil {
+	if p.Lowest, err = r.lowest(highest); err != nil {
 		return err
 	}
 	if r.Rating.AtLeast, err = perSecond("at-least", r.atLeast); err != nil {
@@ -311,6 +313,24 @@ func (r *rating) configure(ctx context.Context, w world, f *pflag.FlagSet) error
 	r.target.maxRate = highest
 	r.Plan, err = r.target.plan(ctx, w, r.target.url, attack.RateOf(r.Rating.Search.Lowest), nil, unique())
 	return err
+}
+
+// lowest is the rate to begin with. One at which no request is due in a trial would say nothing, and in the end blame this
+// machine.
+func (r *rating) lowest(highest float64) (float64, error) {
+	least := 1 / r.short.Seconds()
+	lowest, err := perSecond("from", r.from)
+	switch {
+	case err != nil:
+		return 0, err
+	case highest < least:
+		return 0, usagef("--max-rate: %v/s sends no request in a --short-trial of %s: want %v/s or more, or longer trials", highest, r.short, least)
+	case r.from == "":
+		return min(highest, max(highest/100, 2*least)), nil
+	case lowest < least:
+		return 0, usagef("--from: %v/s sends no request in a --short-trial of %s: want %v/s or more, or longer trials", lowest, r.short, least)
+	}
+	return lowest, nil
 }
 
 // bounds reads the objectives, and what the breaker stops at.

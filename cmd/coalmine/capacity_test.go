@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -62,6 +63,9 @@ func TestCapacityRefuses(t *testing.T) {
 		{"--risk: want more than 0", []string{"--url", ours, "--objective", "p99 <= 1s", "--risk", "0"}},
 		{"--breaker: want more than 0%", []string{"--url", ours, "--objective", "p99 <= 1s", "--breaker", "0%"}},
 		{"--max-rate: want more than 0, got -1", []string{"--url", ours, "--objective", "p99 <= 1s", "--max-rate", "-1", "--at-least", "5"}},
+		{"--max-rate: want at most 1000000 per second, got 1e+07", []string{"--url", ours, "--objective", "p99 <= 1s", "--max-rate", "1e7"}},
+		{"--max-rate: 0.1/s sends no request in a --short-trial of 2s: want 0.5/s", []string{"--url", ours, "--objective", "p99 <= 1s", "--max-rate", "0.1"}},
+		{"--from: 0.4/s sends no request in a --short-trial of 2s: want 0.5/s", []string{"--url", ours, "--objective", "p99 <= 1s", "--from", "0.4"}},
 		{"--path is about --api", []string{"capacity-knee", "--path", "/x"}},
 		{"unknown scenario", []string{"capacity-none"}},
 		{"unknown scenario", []string{"capacity-none", "--url", ours}},
@@ -72,6 +76,16 @@ func TestCapacityRefuses(t *testing.T) {
 		code, stdout, stderr := coalmine(t, t.Context(), map[string]string{"XDG_STATE_HOME": t.TempDir()}, append([]string{"capacity"}, c.args...)...)
 		if code != exitUsage || !strings.Contains(stderr, c.says) || stdout != "" || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%q: exit %d, want 2 and one line with %q\n%s%s", c.args, code, c.says, stdout, stderr)
+		}
+	}
+}
+
+// A search within a few requests per second begins where a trial has some to judge.
+func TestCapacityBeginsWhereItCanTell(t *testing.T) {
+	for highest, want := range map[float64]float64{1000: 10, 100: 1, 10: 1, 0.7: 0.7} {
+		r := rating{short: 2 * time.Second}
+		if got, err := r.lowest(highest); err != nil || got != want {
+			t.Errorf("up to %v/s it begins at %v/s, %v: want %v/s", highest, got, err, want)
 		}
 	}
 }
