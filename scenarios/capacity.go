@@ -172,6 +172,9 @@ func (c *Capacity) classifier(ctx context.Context, t *analyze.Target) error {
 	if err != nil {
 		return err
 	}
+	if err := c.judgeable(sample.Answers, t); err != nil {
+		return err
+	}
 	if learn {
 		learned, err := attack.LearnMixed(sample.Answers, t.Baseline, t.Canary)
 		if err != nil {
@@ -185,6 +188,25 @@ func (c *Capacity) classifier(ctx context.Context, t *analyze.Target) error {
 		return named(sample.Answers, c.Classify)
 	}
 	return nil
+}
+
+// judgeable refuses a target that answers with nothing but errors, where objectives are about latency alone: that of the
+// answers that are none. A search would find that all is well until the breaker ends it.
+func (c *Capacity) judgeable(answers []attack.Probed, t *analyze.Target) error {
+	for _, o := range c.Rating.Objectives {
+		if o.Errors > 0 {
+			return nil
+		}
+	}
+	status := 0
+	for _, a := range answers {
+		if a.Class == "" {
+			return nil
+		}
+		status = max(status, a.Status)
+	}
+	return refusal(`%s %s: all %d answers are errors, one was: %d, and no objective is about errors: want a target that answers, --expect-status %d, or --objective "errors <= 1%%"`,
+		orElse(t.Method, http.MethodGet), t.URL, len(answers), status, status)
 }
 
 func (c *Capacity) say(line string) {

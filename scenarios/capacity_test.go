@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -211,6 +212,27 @@ func TestCapacityOfRefusedArm(t *testing.T) {
 		}
 	}
 	t.Errorf("no errors of version 2: %+v", rated.Trials[0].Arms)
+}
+
+// Where nobody answers well, and no objective is about errors, there is nothing to judge: a wrong path, say.
+func TestCapacityOfNothingButErrors(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.NotFoundHandler())
+	defer s.Close()
+	p99, errors := analyze.Objective{Quantile: 0.99, Max: analyze.Duration(time.Second)}, analyze.Objective{Errors: 0.01}
+	prepare := func(status int, objectives ...analyze.Objective) error {
+		c := &Capacity{Rating: analyze.DefaultRating(), Plan: attack.Plan{Target: vegeta.Target{URL: s.URL + "/x"}, Expect: attack.Expect{Status: []int{status}}}}
+		c.Rating.Objectives = objectives
+		return c.Prepare(t.Context(), "NOT AWS", "coalmine/test")
+	}
+	if err := prepare(200, p99); err == nil || !strings.Contains(err.Error(), "GET "+s.URL+"/x: all 4 answers are errors, one was: 404") {
+		t.Errorf("%v", err)
+	}
+	for _, err := range []error{prepare(200, p99, errors), prepare(404, p99)} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // An interrupt during the self-check says nothing of this machine.
