@@ -81,6 +81,7 @@ type tally struct {
 type openWindow struct {
 	load
 	due, sent, hits uint64 // due counts in a closed loop only
+	unsent          uint64 // nothing comes of these any more
 	answers         Answers
 	parts           []Answers // by target
 	dues            []uint64  // by target, in a closed loop only
@@ -215,6 +216,8 @@ func (t *tally) unsent(due time.Duration) {
 	defer t.mu.Unlock()
 	if w := t.at(due); w != nil {
 		w.sent--
+		w.unsent++
+		t.completed(w)
 	}
 }
 
@@ -247,7 +250,14 @@ func (t *tally) answered(o *outcome) {
 	}
 	t.count(&w.answers, &w.parts, o, &w.ids)
 	w.hits++
-	if w == t.open[0] && o.answered >= windowEnd(t.first) && w.hits == t.dueIn(t.first) {
+	if o.answered >= windowEnd(t.first) {
+		t.completed(w)
+	}
+}
+
+// completed wakes the sealer if nothing more can come of the oldest window.
+func (t *tally) completed(w *openWindow) {
+	if w == t.open[0] && w.hits+w.unsent == t.dueIn(t.first) {
 		notify(t.kick)
 	}
 }
@@ -409,7 +419,7 @@ func (t *tally) sealComplete() (wait time.Duration, finished bool) {
 			return end - now, false
 		}
 		due := t.dueIn(t.first)
-		if t.at(end-1).hits < due && now < end+patience {
+		if w := t.at(end - 1); w.hits+w.unsent < due && now < end+patience {
 			// Patience may shrink, so look at least at every line of the grid.
 			return min(end+patience, (now/WindowLength+1)*WindowLength) - now, false
 		}
