@@ -91,6 +91,9 @@ func shortLines(text []byte) error {
 // discreet is an error of vegeta's readers without the line that it is about.
 func discreet(err error) string {
 	text := err.Error()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // within an object
+		text = "parse error"
+	}
 	for _, kind := range []string{"bad header", "bad URL", "parse error"} {
 		if strings.HasPrefix(text, kind) {
 			return kind + map[string]string{"parse error": `: want a JSON object on a line of its own, with "method" and "url"`}[kind]

@@ -48,7 +48,7 @@ func TestReadTargetsRefuses(t *testing.T) {
 		{"http", "GET /a\nX-Coalmine-Weight: 0\n", `target 1: X-Coalmine-Weight: "0": want a whole number from 1`},
 		{"http", "GET /a\nX: " + strings.Repeat("x", 1<<16), "line 2: longer than 64 KiB"},
 		{"json", `{"method":"GET"}`, "target 1: target: required url is missing"},
-		{"json", `{"method":`, "target 1: "},
+		{"json", `{"method":`, "target 1: parse error: want a JSON object on a line of its own"},
 	} {
 		_, err := ReadTargets(strings.NewReader(c.text), c.format)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3cret") {
