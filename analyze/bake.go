@@ -93,6 +93,7 @@ func newBake(p Policy, l sequential.Levels, h Header, d *during) (*bake, error) 
 		return nil, err
 	}
 	b := &bake{policy: p, target: h.Target, length: h.Plan.Bake, during: d, alone: alone, breaker: breaker{policy: p.Breaker},
+		all:   totals{standstills: newStandstills(p.Validity)},
 		stage: &wholeStage{test: stage, horizon: horizon, limit: float64(p.Errors.Max), by: map[string]uint64{}}}
 	b.seconds.slowFrom = d.known.Quantile(0.95)
 	was := d.judged.evidence(h.Target.Baseline, "")
@@ -153,7 +154,7 @@ func (b *bake) add(w *attack.Window) {
 	if b.done {
 		return
 	}
-	b.all.add(w)
+	timed := b.all.add(w)
 	b.stage.add(w)
 	for _, part := range b.targets {
 		part.add(w)
@@ -162,10 +163,15 @@ func (b *bake) add(w *attack.Window) {
 		for _, part := range b.targets {
 			part.late(l)
 		}
-		b.all.late(l)
+		if b.all.late(l) {
+			b.seconds.times(l.Answers)
+		}
 		b.stage.late(l)
 	}
 	b.seconds.add(w, hits(w.Answers, b.target.Baseline), hits(w.Answers, b.target.Canary))
+	if timed != nil {
+		b.seconds.times(timed.Answers)
+	}
 	b.alone.add(w)
 	e := b.evidence()
 	b.past.add(b.all.hits, &e)
@@ -262,10 +268,11 @@ func (b *bake) conclude(now time.Duration, v Verdict, void ...string) bool {
 
 // deadline is the bake's end: it passes if all that has to be proven is, over the whole time.
 func (b *bake) deadline() {
-	if b.done {
+	b.all.rest()
+	e := b.evidence()
+	if b.done || b.all.windows > 0 && b.look(&e, b.all.to) {
 		return
 	}
-	e := b.evidence()
 	b.last = b.readings(&e, false)
 	void, _ := sentences(b.doubts())
 	b.conclude(b.all.to, Inconclusive, void...)
@@ -441,7 +448,7 @@ func (c bakedLatency) asArms(e *evidence) evidence {
 	anonymous := append(attack.Histogram(nil), e.response...)
 	anonymous.Merge(c.was.response)
 	return evidence{baseline: c.was.baseline, canary: e.canary, response: anonymous,
-		timeouts: e.timeouts + c.was.timeouts, pending: e.pending + c.was.pending, slowBursts: e.slowBursts}
+		timeouts: e.timeouts + c.was.timeouts, pending: e.waiting() + c.was.waiting(), slowBursts: e.slowBursts}
 }
 
 func (c bakedLatency) look(e *evidence) (pass, fail float64) {

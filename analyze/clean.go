@@ -48,7 +48,8 @@ func newClean(p Policy, l sequential.Levels, expect, absent string, until time.D
 	if err != nil {
 		return nil, err
 	}
-	c := &clean{policy: p, expect: expect, absent: absent, until: until, errors: bound, breaker: breaker{policy: p.Breaker}} // until > 0: it may begin anew
+	c := &clean{policy: p, expect: expect, absent: absent, until: until, errors: bound, breaker: breaker{policy: p.Breaker},
+		totals: totals{standstills: newStandstills(p.Validity)}} // until > 0: it may begin anew
 	return c, c.restart(0)
 }
 
@@ -135,6 +136,13 @@ func (c *clean) count(a attack.Answers, due, now int64) bool {
 	return true
 }
 
+// rest decides, if it can, by the last window, too: none comes after it.
+func (c *clean) rest() {
+	if c.totals.rest() != nil && c.outcome == Undecided {
+		c.decide()
+	}
+}
+
 func (c *clean) decide() {
 	e := c.evidence(c.expect, "")
 	toFail := -math.Log(c.policy.Beta)
@@ -143,7 +151,7 @@ func (c *clean) decide() {
 		c.outcome, c.why = Fail, why
 		return
 	}
-	if c.current.n < c.fewest || c.test.Log(c.current.k, c.current.n) < c.needed() {
+	if c.few() || c.test.Log(c.current.k, c.current.n) < c.needed() {
 		return
 	}
 	if c.healthy && c.errors.Pass(all+e.pending, e.all()) < -math.Log(c.policy.Alpha) {
@@ -170,6 +178,9 @@ func (c *clean) decide() {
 	}
 }
 
+// few reports that there are less hits than wanted, or less whose response times count.
+func (c *clean) few() bool { return c.current.n < c.fewest || c.standstills.kept < c.fewest }
+
 // undecided says what is missing.
 func (c *clean) undecided() string {
 	e := c.evidence(c.expect, "")
@@ -181,7 +192,7 @@ func (c *clean) undecided() string {
 	case c.current.n >= max(c.fewest, fewestValid) && c.test.Log(c.current.k, c.current.n) < c.needed() && c.current.k > 0:
 		return sentence("%s of %s have no answer that names a version: that no other answers is not proven",
 			Count(c.current.k), plural(c.current.n, "request", "requests"))
-	case c.current.n < c.fewest || c.test.Log(c.current.k, c.current.n) < c.needed():
+	case c.few() || c.test.Log(c.current.k, c.current.n) < c.needed():
 		if c.strays > 0 {
 			return sentence("%s of version %s since another answered are too few to go on", plural(c.current.n-min(c.current.k, c.current.n), "answer", "answers"), c.expect)
 		}

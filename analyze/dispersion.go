@@ -74,8 +74,6 @@ func (s *seconds) add(w *attack.Window, base, canary uint64) {
 		s.now.hits += answered(a)
 		for _, t := range a.Arms {
 			s.now.errors += t.Failed()
-			s.now.good += t.Hits - min(t.Failed(), t.Hits)
-			s.now.slow += surelyAbove(t.Response, s.slowFrom)
 		}
 		for _, t := range a.Unattributed {
 			s.now.errors += t.Failed()
@@ -84,6 +82,14 @@ func (s *seconds) add(w *attack.Window, base, canary uint64) {
 	count(w.Answers)
 	for _, l := range w.Late {
 		count(l.Answers)
+	}
+}
+
+// times adds answers whose response times count, in the second in which that is known.
+func (s *seconds) times(a attack.Answers) {
+	for _, t := range a.Arms {
+		s.now.good += t.Hits - min(t.Failed(), t.Hits)
+		s.now.slow += surelyAbove(t.Response, s.slowFrom)
 	}
 }
 

@@ -55,6 +55,7 @@ func newDuring(p Policy, t Target, targets []LoadTarget, l sequential.Levels, be
 	}
 	d := &during{policy: p, target: t, levels: l, before: before, begin: begin, sticky: sticky,
 		all:    totals{bare: true},
+		judged: totals{standstills: newStandstills(p.Validity)},
 		arming: newArming(share, p.MarginShare(), p.WarmUp), breaker: breaker{policy: p.Breaker},
 		stage: &wholeStage{test: stage, horizon: horizon, limit: float64(p.Errors.Max), by: map[string]uint64{}}}
 	d.change(begin)
@@ -118,10 +119,14 @@ func (d *during) count(w *attack.Window) {
 	}
 	canary, baseline := hits(w.Answers, d.target.Canary), hits(w.Answers, d.target.Baseline)
 	if d.arming.judging(w.Index) {
-		d.judged.add(w)
+		timed := d.judged.add(w)
 		d.split.add(w, canary)
 		d.seconds.add(w, baseline, canary)
+		if timed != nil {
+			d.seconds.times(timed.Answers)
+		}
 	} else {
+		d.judged.standstills.beside(w)
 		d.skipped.add(w)
 		d.arming.add(w.Index, armHits{baseline, canary})
 	}
@@ -135,7 +140,9 @@ func (d *during) count(w *attack.Window) {
 			part.late(l)
 		}
 		if d.split != nil && d.arming.judging(l.Index) {
-			d.judged.late(l)
+			if d.judged.late(l) {
+				d.seconds.times(l.Answers)
+			}
 			d.split.late(l, hits(l.Answers, d.target.Canary))
 		} else {
 			d.skipped.late(l)
@@ -458,6 +465,9 @@ func (d *during) conclude(now time.Duration, v Verdict, void ...string) bool {
 
 // deadline concludes what the evidence did not: fail closed, and say what is missing.
 func (d *during) deadline() {
+	if d.judged.rest(); !d.done && d.split != nil {
+		d.look(d.all.to)
+	}
 	if d.done {
 		return
 	}
@@ -560,6 +570,8 @@ func (d *during) report() (checks []Check) {
 		validity.Outcome, validity.Sentence = Fail, capital(void[0])+"."
 	case d.judged.hits == 0:
 		validity.Outcome, validity.Sentence = Undecided, "No measurement was judged."
+	case d.judged.standstills.said() != "":
+		validity.Sentence = capital(d.judged.standstills.said()) + "."
 	}
 	return append(checks, validity)
 }

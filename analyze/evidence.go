@@ -20,10 +20,41 @@ type totals struct {
 	limited         int                // windows in which the generator's processors had no time left
 	returned        uint64             // in these
 	parts           map[string]*totals // of a load on several targets: due, hits, pending and answers of each
+
+	standstills *standstills // whose response times do not count; nil: all do
+	untimed     untimed
 }
 
-// add counts a window, but for the late answers in it, which belong to other windows.
-func (t *totals) add(w *attack.Window) {
+// untimed are the answers whose response times do not count, or not yet.
+type untimed struct {
+	pending int64
+	arms    map[string]*[2]int64 // successes and timeouts
+	others  [2]int64             // without a version
+}
+
+func (u *untimed) move(a attack.Answers, pending, sign int64) {
+	u.pending += sign * pending
+	move := func(sum *[2]int64, t *attack.Tally) {
+		sum[0] += sign * int64(t.Hits-min(t.Failed(), t.Hits))
+		sum[1] += sign * int64(t.Errors[attack.Timeout])
+	}
+	for version, t := range a.Arms {
+		if u.arms == nil {
+			u.arms = map[string]*[2]int64{}
+		}
+		if u.arms[version] == nil {
+			u.arms[version] = new([2]int64)
+		}
+		move(u.arms[version], t)
+	}
+	for _, t := range a.Unattributed {
+		move(&u.others, t)
+	}
+}
+
+// add counts a window, but for the late answers in it, which belong to other windows. It gives back the window whose
+// response times count now: where some do not, that is known of one window later.
+func (t *totals) add(w *attack.Window) (timed *attack.Window) {
 	if t.windows == 0 {
 		t.from = w.Start
 	}
@@ -33,7 +64,8 @@ func (t *totals) add(w *attack.Window) {
 	t.sent += w.Sent
 	t.hits += w.Hits
 	t.pending += w.Pending
-	t.merge(w.Answers)
+	t.count(w.Answers)
+	t.untimed.move(w.Answers, int64(w.Pending), 1)
 	t.addParts(w.Targets)
 	t.turns.Same += w.Turns.Same
 	t.turns.Switched += w.Turns.Switched
@@ -43,17 +75,60 @@ func (t *totals) add(w *attack.Window) {
 		t.limited++
 		t.returned += w.Returned
 	}
+	if timed = w; t.standstills != nil {
+		timed = t.standstills.add(w)
+	}
+	t.time(timed)
+	return timed
+}
+
+// rest is add's answer where no window comes any more.
+func (t *totals) rest() (timed *attack.Window) {
+	if t.standstills != nil {
+		timed = t.standstills.rest()
+		t.time(timed)
+	}
+	return timed
+}
+
+// time counts the response times of a window.
+func (t *totals) time(w *attack.Window) {
+	if w == nil {
+		return
+	}
+	t.times(w.Answers)
+	t.untimed.move(w.Answers, int64(w.Pending), -1)
+	for name, part := range w.Targets {
+		own := t.parts[name]
+		own.times(part.Answers)
+		own.untimed.move(part.Answers, int64(part.Due)-int64(answered(part.Answers)), -1)
+	}
+}
+
+// times merges histograms into what was counted.
+func (t *totals) times(a attack.Answers) {
+	if t.bare {
+		return
+	}
+	merge := func(into, from *attack.Tally) {
+		if into != nil && from != nil {
+			into.Response.Merge(from.Response)
+			into.Service.Merge(from.Service)
+		}
+	}
+	for version, tally := range a.Arms {
+		merge(t.Arms[version], tally)
+	}
+	for cause, tally := range a.Unattributed {
+		merge(t.Unattributed[cause], tally)
+	}
 }
 
 // busyShare of its processors' time in use is a generator that can do no more.
 const busyShare = 0.9
 
-func (t *totals) merge(a attack.Answers) {
-	a.IDs, a.BeyondIDs = nil, 0 // a whole run's would be many
-	if !t.bare {
-		t.Merge(a)
-		return
-	}
+// count counts answers, but for their response times.
+func (t *totals) count(a attack.Answers) {
 	for version, tally := range a.Arms {
 		count(&t.Arms, version, tally)
 	}
@@ -75,13 +150,23 @@ func count[K comparable](into *map[K]*attack.Tally, key K, from *attack.Tally) {
 	(*into)[key].Merge(&bare)
 }
 
-// late counts answers to hits that a window of the stretch left pending.
-func (t *totals) late(l attack.Late) {
+// late counts answers to hits that a window of the stretch left pending, and reports whether their response times count.
+func (t *totals) late(l attack.Late) (timed bool) {
 	n := answered(l.Answers)
 	t.hits += n
 	t.pending -= min(n, t.pending)
-	t.merge(l.Answers)
+	t.count(l.Answers)
 	t.addParts(l.Targets)
+	if timed = t.standstills == nil || !t.standstills.dropped[l.Index]; timed {
+		t.times(l.Answers)
+		for name, part := range l.Targets {
+			t.parts[name].times(part.Answers)
+			t.parts[name].untimed.move(part.Answers, -int64(answered(part.Answers)), -1)
+		}
+		return timed
+	}
+	t.untimed.move(l.Answers, -int64(n), 1)
+	return timed
 }
 
 func answered(a attack.Answers) (n uint64) {
@@ -104,8 +189,9 @@ func unattributed(a attack.Answers) (n uint64) {
 // arm is one version's part of the evidence.
 type arm struct {
 	hits, errors uint64
-	timeouts     uint64 // of the errors; slower than any bound
 	response     attack.Histogram
+	timed        uint64 // of the successes, those whose response times count
+	timeouts     uint64 // of the errors, those whose response times would; slower than any bound
 }
 
 func (a arm) successes() uint64 { return a.hits - a.errors }
@@ -114,10 +200,12 @@ func (a arm) successes() uint64 { return a.hits - a.errors }
 type evidence struct {
 	baseline, canary arm
 	errors           uint64           // without a version, pending hits not included
-	timeouts         uint64           // of those
+	timeouts         uint64           // of those, as an arm's
 	successes        uint64           // without a version
+	timed            uint64           // of those, as an arm's
 	response         attack.Histogram // of those
 	pending          uint64
+	spared           uint64 // of those: when they come, their response times will not count
 
 	// How many times wider than independent trials they spread, where the policy wants that allowed for; else 0.
 	bursts, slowBursts, routed float64
@@ -134,7 +222,7 @@ func (e *evidence) attribute() {
 	errors, timeouts := uint64(math.Round(float64(e.errors)*share)), uint64(math.Round(float64(e.timeouts)*share))
 	e.canary.take(errors, timeouts)
 	e.baseline.take(e.errors-errors, e.timeouts-timeouts)
-	e.errors, e.timeouts, e.successes, e.response = 0, 0, 0, nil
+	e.errors, e.timeouts, e.successes, e.timed, e.response = 0, 0, 0, 0, nil
 }
 
 func (a *arm) take(errors, timeouts uint64) {
@@ -144,22 +232,40 @@ func (a *arm) take(errors, timeouts uint64) {
 }
 
 func (t *totals) evidence(baseline, canary string) evidence {
-	e := evidence{baseline: armOf(t.Arms[baseline]), canary: armOf(t.Arms[canary]), pending: t.pending}
+	e := evidence{baseline: t.arm(baseline), canary: t.arm(canary), pending: t.pending, spared: uint64(max(t.untimed.pending, 0))}
 	for _, tally := range t.Unattributed {
 		a := armOf(tally)
 		e.errors += a.errors
 		e.timeouts += a.timeouts
 		e.successes += a.successes()
+		e.timed += a.timed
 		e.response.Merge(a.response)
 	}
+	e.timed, e.timeouts = without(e.timed, t.untimed.others[0]), without(e.timeouts, t.untimed.others[1])
 	return e
 }
+
+func (t *totals) arm(version string) arm {
+	a := armOf(t.Arms[version])
+	if u := t.untimed.arms[version]; u != nil {
+		a.timed, a.timeouts = without(a.timed, u[0]), without(a.timeouts, u[1])
+	}
+	return a
+}
+
+// without is n without some of it.
+func without(n uint64, some int64) uint64 { return n - min(uint64(max(some, 0)), n) }
+
+// waiting is how many hits without an answer count as slow.
+func (e *evidence) waiting() uint64 { return e.pending - min(e.spared, e.pending) }
 
 func armOf(t *attack.Tally) arm {
 	if t == nil {
 		return arm{}
 	}
-	return arm{hits: t.Hits, errors: min(t.Failed(), t.Hits), timeouts: t.Errors[attack.Timeout], response: t.Response}
+	a := arm{hits: t.Hits, errors: min(t.Failed(), t.Hits), timeouts: t.Errors[attack.Timeout], response: t.Response}
+	a.timed = a.successes()
+	return a
 }
 
 func (e *evidence) arm(canary bool) arm {

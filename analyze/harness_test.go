@@ -15,6 +15,7 @@ import (
 
 	"coalmine/analyze"
 	"coalmine/analyze/simulated"
+	"coalmine/attack"
 )
 
 // The harness judges whole simulated releases, thousands of each kind, and holds the rates of wrong verdicts to alpha and beta at
@@ -34,8 +35,9 @@ type release struct {
 	stage   simulated.Canary
 	policy  analyze.Policy
 	percent float64
-	before  time.Duration                 // of traffic before the canary; 0: none
-	vary    func(seed uint64, r *release) // what differs from seed to seed, nil: nothing
+	before  time.Duration                          // of traffic before the canary; 0: none
+	vary    func(seed uint64, r *release)          // what differs from seed to seed, nil: nothing
+	each    func(seed uint64) func(*attack.Window) // what the generator does to windows during the canary, nil: nothing
 }
 
 // fate is what became of one.
@@ -94,8 +96,13 @@ func (r release) judge(t *testing.T, seed uint64) fate {
 	if c.Patience == 0 {
 		c.Patience = j.Patience()
 	}
+	each := func(*attack.Window) {}
+	if r.each != nil {
+		each = r.each(seed)
+	}
 	for w := range c.Windows() {
 		windows[len(windows)-1].due = w.Due
+		each(&w)
 		j.Add(w)
 		if now = w.End(); j.Settled() || now >= c.Start+time.Duration(r.policy.MaxDuration) {
 			break

@@ -69,14 +69,15 @@ func (e *evidence) clone() evidence {
 func (e *evidence) since(was evidence) evidence {
 	return evidence{
 		baseline: e.baseline.since(was.baseline), canary: e.canary.since(was.canary),
-		errors: e.errors - min(was.errors, e.errors), timeouts: e.timeouts - min(was.timeouts, e.timeouts), successes: e.successes - was.successes,
-		response: less(e.response, was.response), pending: e.pending,
+		errors: e.errors - min(was.errors, e.errors), timeouts: e.timeouts - min(was.timeouts, e.timeouts), successes: e.successes - was.successes, timed: e.timed - min(was.timed, e.timed),
+		response: less(e.response, was.response), pending: e.pending, spared: e.spared,
 		bursts: e.bursts, slowBursts: e.slowBursts, routed: e.routed,
 	}
 }
 
 func (a arm) since(was arm) arm {
-	return arm{hits: a.hits - min(was.hits, a.hits), errors: a.errors - min(was.errors, a.errors), timeouts: a.timeouts - min(was.timeouts, a.timeouts), response: less(a.response, was.response)}
+	return arm{hits: a.hits - min(was.hits, a.hits), errors: a.errors - min(was.errors, a.errors), response: less(a.response, was.response),
+		timed: a.timed - min(was.timed, a.timed), timeouts: a.timeouts - min(was.timeouts, a.timeouts)}
 }
 
 func less(h, was attack.Histogram) (out attack.Histogram) {

@@ -103,7 +103,7 @@ func (c interferingLatency) asArms(e *evidence) evidence {
 	anonymous := append(attack.Histogram(nil), e.response...)
 	anonymous.Merge(c.before.response)
 	return evidence{baseline: c.before.baseline, canary: e.baseline, response: anonymous,
-		timeouts: c.before.timeouts, pending: c.before.pending} // those of now speak for a rise, if at all
+		timeouts: c.before.timeouts, pending: c.before.waiting()} // those of now speak for a rise, if at all
 }
 
 func (c interferingLatency) look(e *evidence) (pass, fail float64) {
@@ -122,8 +122,8 @@ func (c interferingLatency) atMost(e *evidence) (pass, fail float64) {
 
 func (c interferingLatency) explain(e *evidence, o Outcome, _ reading) Check {
 	was, is := c.before.baseline, e.baseline
-	out := Check{Unit: UnitRatio, K: is.successes(), N: is.successes() + was.successes()}
-	if is.successes() == 0 || was.successes() == 0 {
+	out := Check{Unit: UnitRatio, K: is.timed, N: is.timed + was.timed}
+	if is.timed == 0 || was.timed == 0 {
 		out.Sentence = sentence("%s of the baseline cannot be compared with itself before the canary: it gave no good answer in one of the two.", c.quantile)
 		return out
 	}

@@ -160,6 +160,7 @@ func (j *Judge) begin(e Event) {
 	if j.header.Policy == nil {
 		return
 	}
+	p.totals.standstills = newStandstills(j.policy.Validity)
 	var err error
 	kind, other, _ := strings.Cut(e.Phase, "/")
 	switch kind {
@@ -242,6 +243,9 @@ func (j *Judge) suggestion() *suggestion {
 func (j *Judge) leave(at time.Duration) {
 	if p := j.now(); p != nil {
 		p.end = at
+		if p.totals.rest(); p.clean != nil {
+			p.clean.rest()
+		}
 		if p.during != nil {
 			p.during.deadline()
 		}
@@ -490,6 +494,9 @@ func (j *Judge) Analysis() Analysis {
 	}
 	a.Phases = j.Phases()
 	for _, p := range j.phases {
+		if said := p.totals.standstills.said(); said != "" && p.during == nil { // there its check says so
+			a.Notes = append(a.Notes, sentence("Phase %s: %s.", p.name, said))
+		}
 		if p.name == Attack { // nobody else says so
 			why, _ := sentences(p.totals.generator(DefaultPolicy(false).Validity))
 			a.Notes = append(a.Notes, why...)

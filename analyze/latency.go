@@ -32,10 +32,10 @@ func (c armLatency) group() group {
 func (c armLatency) look(e *evidence) (pass, fail float64) {
 	a := e.arm(c.canary)
 	c.test = c.test.Tempered(e.slowBursts)
-	maybe := atLeast(e.response, c.limit) + e.timeouts + e.pending
+	maybe := atLeast(e.response, c.limit) + e.timeouts + e.waiting()
 	surely := surelyAbove(a.response, c.limit) + a.timeouts
-	population := a.successes() + a.timeouts
-	fast := e.successes - surelyAbove(e.response, c.limit) + e.pending
+	population := a.timed + a.timeouts
+	fast := e.timed - surelyAbove(e.response, c.limit) + e.waiting()
 	return c.test.Pass(atLeast(a.response, c.limit)+a.timeouts+maybe, population+maybe), c.test.Fail(surely, population+fast)
 }
 
@@ -43,7 +43,7 @@ func (c armLatency) explain(e *evidence, o Outcome, _ reading) Check {
 	a := e.arm(c.canary)
 	c.test = c.test.Tempered(e.slowBursts)
 	limit := float64(c.limit)
-	out := Check{Unit: UnitTime, K: surelyAbove(a.response, c.limit) + a.timeouts, N: a.successes() + a.timeouts, Limit: Interval{High: &limit}}
+	out := Check{Unit: UnitTime, K: surelyAbove(a.response, c.limit) + a.timeouts, N: a.timed + a.timeouts, Limit: Interval{High: &limit}}
 	if out.N == 0 {
 		out.Sentence = sentence("No answer of version %s was judged for latency.", c.version)
 		return out
@@ -116,8 +116,8 @@ func slowest(quantile float64, test sequential.Bound, e *evidence, a arm) float6
 	for low < high {
 		middle := (low + high) / 2
 		x := time.Duration(math.Ceil(attack.BinStart(h[middle].Bin + 1)))
-		maybe := atLeast(e.response, x) + e.timeouts + e.pending
-		if test.Upper(atLeast(h, x)+a.timeouts+maybe, a.successes()+a.timeouts+maybe) <= 1-quantile {
+		maybe := atLeast(e.response, x) + e.timeouts + e.waiting()
+		if test.Upper(atLeast(h, x)+a.timeouts+maybe, a.timed+a.timeouts+maybe) <= 1-quantile {
 			high = middle
 		} else {
 			low = middle + 1
@@ -190,7 +190,7 @@ func (c *latencyDifference) tails(e *evidence) (slow uint64) {
 	c.fill(&c.base, e.baseline.response, e.baseline.timeouts)
 	c.fill(&c.can, e.canary.response, e.canary.timeouts)
 	c.fill(&c.any, e.response, 0)
-	return e.timeouts + e.pending
+	return e.timeouts + e.waiting()
 }
 
 func (c *latencyDifference) look(e *evidence) (pass, fail float64) {
@@ -216,7 +216,7 @@ func (c *latencyDifference) upper(slow uint64, allowed float64) float64 {
 }
 
 func (c *latencyDifference) explain(e *evidence, o Outcome, _ reading) Check {
-	out := Check{Unit: UnitRatio, K: e.canary.successes(), N: e.baseline.successes() + e.canary.successes()}
+	out := Check{Unit: UnitRatio, K: e.canary.timed, N: e.baseline.timed + e.canary.timed}
 	if e.canary.response.Total() == 0 || e.baseline.response.Total() == 0 {
 		out.Sentence = sentence("%s of the two versions cannot be compared: one of them gave no good answer.", c.quantile)
 		return out

@@ -17,9 +17,9 @@ func TestProvenLatency(t *testing.T) {
 	}
 	limit := 100 * time.Millisecond
 	for name, e := range map[string]evidence{
-		"answers without a version up to the bound": {canary: arm{hits: 5000, response: attack.Histogram{{Bin: 2000, Count: 5000}}},
+		"answers without a version up to the bound": {canary: arm{hits: 5000, timed: 5000, response: attack.Histogram{{Bin: 2000, Count: 5000}}},
 			successes: 200, response: attack.Histogram{{Bin: 3000, Count: 200}}},
-		"nothing between the fast and the very slow": {canary: arm{hits: 5000, response: attack.Histogram{{Bin: 2000, Count: 4998}, {Bin: 7000, Count: 2}}},
+		"nothing between the fast and the very slow": {canary: arm{hits: 5000, timed: 5000, response: attack.Histogram{{Bin: 2000, Count: 4998}, {Bin: 7000, Count: 2}}},
 			successes: 200, response: attack.Histogram{{Bin: 3000, Count: 200}}},
 	} {
 		check := armLatency{test: bound, quantile: 0.99, limit: limit, version: "2", canary: true}

@@ -71,6 +71,8 @@ type ValidityPolicy struct {
 	Clock        Duration   `yaml:"clock" json:"clock"`               // 1s: jump of the wall clock against the monotonic one
 }
 
+func (v ValidityPolicy) wakeLate() time.Duration { return time.Duration(v.WakeLate) }
+
 // DefaultPolicy is the policy of a target on loopback or elsewhere. Its split margin and latency bounds are open:
 // they depend on the configured share and on the before phase (see Complete).
 func DefaultPolicy(loopback bool) Policy {

@@ -249,7 +249,8 @@ func (t *totals) addParts(parts map[string]*attack.Part) {
 		own.hits += n
 		own.pending += part.Due
 		own.pending -= min(n, own.pending)
-		own.merge(part.Answers)
+		own.count(part.Answers)
+		own.untimed.move(part.Answers, int64(part.Due)-int64(n), 1)
 	}
 }
 

@@ -126,14 +126,20 @@ func (t *totals) generatorLimited(v ValidityPolicy) string {
 }
 
 // generatorLate says that the load did not go out when it was due, "" if it did. What was sent late says nothing of how
-// fast the target is.
+// fast the target is; of what counts wake-share may be late.
 func (t *totals) generatorLate(v ValidityPolicy) string {
-	k := surelyAbove(t.wake, time.Duration(v.WakeLate))
-	if t.sent < fewestValid || Percentage(float64(k)/float64(t.sent)) <= v.WakeShare {
+	k, sent := surelyAbove(t.wake, v.wakeLate()), t.sent
+	if s := t.standstills; s != nil {
+		if why := s.tooMany(); why != "" {
+			return why
+		}
+		k, sent = s.late, s.sent
+	}
+	if sent < fewestValid || Percentage(float64(k)/float64(sent)) <= v.WakeShare {
 		return ""
 	}
 	return sentence("the load generator was late: %s of %s requests went out more than %s after they were due though a connection was free",
-		Count(k), Count(t.sent), v.WakeLate)
+		Count(k), Count(sent), v.WakeLate)
 }
 
 // refused is how many answers without a version are 401 or 403, and which share of either arm's. A canary that alone
