@@ -176,7 +176,9 @@ func (b *bake) add(w *attack.Window) {
 	e := b.evidence()
 	b.past.add(b.all.hits, &e)
 	b.tripped = b.breaker.add(w)
-	if !b.look(&e, w.End()) && b.tripped != "" {
+	if b.look(&e, w.End()) {
+		b.tripped = "" // it was decided in time
+	} else if b.tripped != "" {
 		b.conclude(w.End(), Inconclusive, "the circuit breaker stopped the load: "+b.tripped)
 	}
 }

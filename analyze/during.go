@@ -105,7 +105,9 @@ func (d *during) add(w *attack.Window) {
 		d.past.add(d.judged.hits, &e)
 	}
 	d.tripped = d.breaker.add(w)
-	if !d.look(w.End()) && d.tripped != "" {
+	if d.look(w.End()) {
+		d.tripped = "" // it was decided in time
+	} else if d.tripped != "" {
 		d.conclude(w.End(), Inconclusive, "the circuit breaker stopped the load: "+d.tripped)
 	}
 }

@@ -32,7 +32,7 @@ func TestRequestIDs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	story := written(t, "story.yaml", strings.Replace(string(text), "load: {rate: 1000}", "load: {rate: 1000, request-ids: true}", 1))
+	story := written(t, "story.yaml", strings.Replace(string(text), "load: {rate: 400}", "load: {rate: 400, request-ids: true}", 1))
 	told := filepath.Join(dir, "told")
 	if code, _, stderr := coalmine(t, t.Context(), s.env, "run", story, "--out", told); code != exitReject {
 		t.Fatalf("run: exit %d\n%s", code, stderr)

@@ -358,8 +358,8 @@ func TestStoryOnTargets(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	story := written(t, "story.yaml", strings.Replace(string(text), "load: {rate: 1000}",
-		"load: {rate: 1000, headers: {X-Shop: s1}, targets: [{path: /products, weight: 3}, {path: \"/products?page=2\", name: second page}]}", 1))
+	story := written(t, "story.yaml", strings.Replace(string(text), "load: {rate: 400}",
+		"load: {rate: 400, headers: {X-Shop: s1}, targets: [{path: /products, weight: 3}, {path: \"/products?page=2\", name: second page}]}", 1))
 	hits, run := filepath.Join(dir, "hits"), filepath.Join(dir, "run")
 	code, stdout, stderr := coalmine(t, t.Context(), nil, "run", story, "--sigv4", "--hits", hits, "--hits-format", "csv", "--out", run, "--format", "json")
 	var a analyze.Analysis

@@ -137,7 +137,7 @@ func scenario(t *testing.T) string {
 before: {prod: "1"}
 canary: {percent: 50, overrides: {lambdaAlias: staging}}
 classify: [header:X-Lambda-Version]
-load: {rate: 1000}
+load: {rate: 400}
 policy: {settle: 20s, min-duration: 20s, max-duration: 30s, latency: {max: {p99: 2s}, margin: {p95: 500ms}}, validity: {wake-late: 1s}}
 act: {promote: promote, reject: rollback, inconclusive: rollback}
 `)
@@ -314,7 +314,7 @@ func quick(t *testing.T) string {
 before: {prod: "1"}
 canary: {percent: 50, overrides: {lambdaAlias: staging}}
 classify: [header:X-Lambda-Version]
-load: {rate: 1000}
+load: {rate: 400}
 policy:
   alpha: 0.1
   settle: 1s
