@@ -100,7 +100,7 @@ func newLegs(named string, all []leg) (Pacer, error) {
 	return paced{&l}, nil
 }
 
-// leg is the one in which something lies, given the ends of all, and where it starts; beyond the last there is another,
+// find is the leg in which something lies, given the ends of all, and where it starts; beyond the last there is another,
 // without end.
 func (l *legs) find(ends []float64, x float64) (found leg, seconds, hits float64) {
 	i := sort.Search(len(ends), func(i int) bool { return ends[i] > x })

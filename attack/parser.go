@@ -14,7 +14,7 @@ const (
 	trailerBytes = 64 << 10 // longer trailers are no end of an answer
 	chunkLine    = 4 << 10  // a longer line before a chunk is none
 	chunkExcess  = 16 << 10 // so much more than its data may chunks say, as in net/http
-	unlimited    = int(-1)  //
+	unlimited    = -1
 )
 
 // A parser takes answers of HTTP/1 off a connection, one after the other, and keeps each in its buffer until the next:
