@@ -153,7 +153,7 @@ func (r *Rated) says() string {
 	case capacity.Found:
 		text := sentence("The capacity%s is between %s and %s%s.", whose, PerSecondOf(lower.Rate), PerSecondOf(upper.Rate), of)
 		if r.Result.Width > r.Result.Goal*1.01+0.0005 {
-			text += sentence(" That is %s wide, wanted %s: what lies between could not be decided in trials of that length.", Share(r.Result.Width), Share(r.Result.Goal))
+			text += sentence(" That is %s wide, wanted %s: what lies between could not be decided in trials of %s at most. More time decides more.", Share(r.Result.Width), Share(r.Result.Goal), Short(r.Rating.Search.Longest))
 		}
 		return text
 	case capacity.AtLeast:

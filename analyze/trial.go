@@ -11,51 +11,6 @@ import (
 	"coalmine/attack"
 )
 
-// Rating is a search for the highest rate at which objectives hold: what every trial of it is judged by.
-type Rating struct {
-	Objectives []Objective    `json:"objectives"`
-	Arm        string         `json:"arm"`     // stage, baseline or canary: whose objectives they are
-	Version    string         `json:"version"` // of that arm, as its answers spell it; "": the whole stage
-	Target     Target         `json:"target"`
-	Breaker    BreakerPolicy  `json:"breaker"`
-	Validity   ValidityPolicy `json:"validity"`
-	WarmUp     time.Duration  `json:"warm_up_ns"` // of each trial, not judged
-	Search     capacity.Plan  `json:"search"`
-	AtLeast    float64        `json:"at_least_per_s,omitzero"` // the rate that is asked for; 0: none
-	Ceiling    float64        `json:"ceiling_per_s,omitzero"`  // what this machine can send, to a target that does nothing
-}
-
-// What Rating.Arm may be.
-const (
-	ArmStage    = "stage"
-	ArmBaseline = "baseline"
-	ArmCanary   = "canary"
-)
-
-// DefaultRating has a breaker that lets a trial at twice the capacity of a target that rejects what it cannot carry be
-// judged, half of whose answers are errors then, and stops at what is worse.
-func DefaultRating() Rating {
-	r := Rating{Arm: ArmStage, Validity: DefaultPolicy(true).Validity, WarmUp: time.Second,
-		Breaker: BreakerPolicy{Errors: 0.60, Throttled: 0.60, Over: Duration(2 * time.Second), MinHits: 100}}
-	return r
-}
-
-// Hits is how many the objectives need, at best, until a trial can pass at a risk.
-func (r Rating) Hits(risk float64) uint64 {
-	n := 0.0
-	for _, o := range r.Objectives {
-		n = max(n, 1.2*math.Log(1/risk)/o.theta())
-	}
-	return uint64(math.Ceil(n))
-}
-
-// Full is how long a trial should be at least that confirms a bound of an interval so wide: an overload of half of that
-// takes so long until half of what was sent waits longer than the slowest latency bound.
-func (r Rating) Full(width float64) time.Duration {
-	fill := time.Duration(4 * float64(slowestMax(r.Objectives)) / width)
-	return max(10*time.Second, fill.Round(time.Second))
-}
-
 // TrialArm is what one arm, or the whole stage, did in a trial.
 type TrialArm struct {
 	Name   string        `json:"name"`       // stage, a version, or unattributed
@@ -71,14 +26,17 @@ type TrialReport struct {
 	capacity.Done
 	Took     time.Duration `json:"took_ns"` // judged
 	Sent     float64       `json:"sent_per_s"`
-	Arms     []TrialArm    `json:"arms"` // the stage first
+	Arms     []TrialArm    `json:"arms"`             // the stage first
+	Bursts   []float64     `json:"bursts,omitempty"` // by objective: how many times wider than independent ones they spread that broke it; 0: too few to say
 	Sentence string        `json:"sentence"`
 	Breaker  string        `json:"breaker,omitempty"` // why the circuit breaker stopped the load
 }
 
-// Trial judges one load at one rate, window by window. A queue answers in bursts, so its tests are tempered by the spread
-// from second to second; it fails no sooner than after half of the shortest time, unless most answers are bad, and
-// passes only if what came after the first half of the shortest time passes alone, for by then a queue that fills up has.
+// Trial judges one load at one rate, window by window. A queue answers in bursts, so its tests are tempered by their spread,
+// and errors also by that of an earlier trial near by, for who has seen no burst yet knows nothing of their size. It fails
+// no sooner than after half of the shortest time, unless most answers are bad. It passes only if what came after that half
+// passes alone, if response times do not rise, and, of a trial that confirms, if it was long enough to see them move up
+// and down, where that matters: near saturation a queue takes its time.
 // Windows in which this machine stood still say nothing of the target, whatever it did: they are left out.
 type Trial struct {
 	rating  Rating
@@ -96,9 +54,7 @@ type Trial struct {
 	dropped map[int64]bool // windows in which it did, and those beside them
 	all     totals
 	half    evidence
-	second  int64
-	now     [2]uint64 // errors and answers of the second being added up
-	bursts  spread
+	ticks   ticks // of what is judged
 	outcome capacity.Outcome
 	leaning capacity.Outcome
 	settled bool
@@ -110,15 +66,14 @@ type Trial struct {
 type aim struct {
 	Objective
 	check  check
-	spread spread
-	slow   [2]uint64
+	bursts float64 // as an earlier trial saw them
 }
 
-// NewTrial judges a trial of a valid rating.
-func NewTrial(r Rating, t capacity.Trial) (*Trial, error) {
+// NewTrial judges a trial of a valid rating, after others.
+func NewTrial(r Rating, t capacity.Trial, earlier []TrialReport) (*Trial, error) {
 	levels := sequential.Levels{Alpha: t.Risk, Beta: t.Risk / float64(len(r.Objectives)), Budget: uint64(t.Rate*t.Longest.Seconds()) + 1}
 	j := &Trial{rating: r, trial: t, breaker: breaker{policy: r.Breaker}}
-	for _, o := range r.Objectives {
+	for i, o := range r.Objectives {
 		bound, err := sequential.NewBound(o.theta(), levels)
 		if err != nil {
 			return nil, err
@@ -127,6 +82,7 @@ func NewTrial(r Rating, t capacity.Trial) (*Trial, error) {
 		if o.Errors > 0 {
 			a.check = armErrors{test: bound, needed: -math.Log(t.Risk), limit: float64(o.Errors), version: r.Version, canary: true}
 			j.errors = &bound
+			a.bursts = burstsNear(t.Rate, i, earlier)
 		} else {
 			a.check = armLatency{bound, o.Quantile, time.Duration(o.Max), r.Version, true}
 		}
@@ -134,9 +90,6 @@ func NewTrial(r Rating, t capacity.Trial) (*Trial, error) {
 	}
 	return j, nil
 }
-
-// Patience is how long a window may wait for its answers.
-func (r Rating) Patience() time.Duration { return max(time.Second, slowestMax(r.Objectives)) }
 
 // Add takes the next window.
 func (j *Trial) Add(w attack.Window) {
@@ -201,17 +154,8 @@ func (j *Trial) late() time.Duration {
 
 func (j *Trial) count(w *attack.Window) {
 	j.all.add(w)
-	j.tell(j.evidenceOf(w.Answers, 0))
+	j.tell(w.Index, j.evidenceOf(w.Answers, 0))
 	j.answers(w)
-	if second := (w.Index - j.first + 1) / windowsPerSecond; second != j.second {
-		j.second = second
-		j.bursts.add(j.now[0], j.now[1])
-		j.now = [2]uint64{}
-		for _, a := range j.checks {
-			a.spread.add(min(a.slow[0], a.slow[1]), a.slow[1])
-			a.slow = [2]uint64{}
-		}
-	}
 	if j.took() <= j.trial.Shortest/2 {
 		j.half = j.evidence()
 		j.half.canary.response = slices.Clone(j.half.canary.response)
@@ -224,17 +168,22 @@ func (j *Trial) answers(w *attack.Window) {
 	for _, l := range w.Late {
 		if l.Index >= j.first && !j.dropped[l.Index] {
 			j.all.late(l)
-			j.tell(j.evidenceOf(l.Answers, 0))
+			j.tell(w.Index, j.evidenceOf(l.Answers, 0))
 		}
 	}
 }
 
-// tell adds to the second under way.
-func (j *Trial) tell(e evidence) {
-	j.now[0], j.now[1] = j.now[0]+e.canary.errors, j.now[1]+e.canary.hits
-	for _, a := range j.checks {
-		a.slow[0] += surelyAbove(e.canary.response, time.Duration(a.Max)) + e.canary.timeouts
-		a.slow[1] += e.canary.successes() + e.canary.timeouts
+// tell notes what became known with a window.
+func (j *Trial) tell(index int64, e evidence) {
+	t := j.ticks.at(index-j.first, len(j.checks))
+	t.wait(e.canary)
+	for i, a := range j.checks {
+		k, n := e.canary.errors, e.canary.hits
+		if a.Errors == 0 {
+			k = surelyAbove(e.canary.response, time.Duration(a.Max)) + e.canary.timeouts
+			n = e.canary.successes() + e.canary.timeouts
+		}
+		t.bad[i], t.of[i] = t.bad[i]+k, t.of[i]+n
 	}
 }
 
@@ -243,6 +192,11 @@ func (j *Trial) evidenceOf(a attack.Answers, pending uint64) evidence {
 	if j.rating.Version != "" {
 		t := totals{Answers: a, pending: pending}
 		return t.evidence("", j.rating.Version)
+	}
+	if len(a.Arms) == 1 && len(a.Unattributed) == 0 {
+		for _, only := range a.Arms {
+			return evidence{canary: armOf(only), pending: pending}
+		}
 	}
 	var everybody attack.Tally
 	for _, t := range a.Arms {
@@ -258,9 +212,6 @@ func (j *Trial) evidence() evidence { return j.evidenceOf(j.all.Answers, j.all.p
 
 func (j *Trial) took() time.Duration { return j.to - j.from }
 
-// fewestSeconds from which a trial's spread is looked at; less would see none in any trial that is short.
-const fewestSeconds = 3
-
 // look decides if it can: bad surroundings first, then fail before pass.
 func (j *Trial) look() {
 	if void := j.void(); void != "" {
@@ -271,42 +222,92 @@ func (j *Trial) look() {
 		j.settle(capacity.Limited, sentence("%s of %s answers are 429", Count(k), Count(n)))
 		return
 	}
-	e := j.evidence()
-	since := e.since(j.half)
+	e, took := j.evidence(), j.took()
 	toPass, toFail := -math.Log(j.trial.Risk), -math.Log(j.trial.Risk/float64(len(j.checks)))
-	passing, broken, worst := true, (*aim)(nil), 0.0
-	for _, a := range j.checks {
-		e.bursts, e.slowBursts = j.bursts.over(fewestSeconds), a.spread.over(fewestSeconds)
-		since.bursts, since.slowBursts = e.bursts, e.slowBursts
-		of, then := j.seenBy(a, e), j.seenBy(a, since)
-		pass, fail := a.check.look(&of)
+	passing, broken, worst := took >= j.trial.Shortest, (*aim)(nil), 0.0
+	for i, a := range j.checks {
+		bursts := j.ticks.bursts(i)
+		of := j.seenBy(a, e, bursts)
+		_, fail := a.check.look(&of)
 		if a.Errors > 0 {
-			fail = max(fail, j.everybody(e.bursts))
+			fail = max(fail, j.everybody(bursts))
 		}
 		if fail >= toFail && fail > worst {
 			worst, broken = fail, a
 		}
-		again, _ := a.check.look(&then)
-		passing = passing && pass >= toPass && again >= toPass
+		for _, since := range []evidence{{}, j.half} { // the second half has to pass alone
+			if passing {
+				of = j.seenBy(a, e.since(since), max(bursts, a.bursts))
+				pass, _ := a.check.look(&of)
+				passing = pass >= toPass
+			}
+		}
 	}
-	took := j.took()
 	switch {
 	case broken != nil && j.patient(&e):
-		of := j.seenBy(broken, e)
+		of := j.seenBy(broken, e, 0)
 		j.settle(capacity.Fail, broken.says(&of, Fail))
-	case passing && took >= j.trial.Shortest:
+	case passing && !j.rising() && j.sawEnough() == "":
 		j.settle(capacity.Pass, j.says(&e, Pass))
 	case took >= j.trial.Longest && e.all() == 0:
 		j.settle(capacity.Invalid, "no answer could be judged: this machine stood still")
 	case took >= j.trial.Longest:
 		j.leaning = j.leans(&e)
-		j.settle(capacity.Undecided, j.says(&e, Undecided))
+		why := j.says(&e, Undecided)
+		if unsure := j.sawEnough(); passing && j.rising() {
+			why += "; response times rise"
+		} else if passing && unsure != "" {
+			why += "; " + unsure
+		}
+		j.settle(capacity.Undecided, why)
 	}
+}
+
+// fewestErrors that tell of how they spread.
+const fewestErrors = 20
+
+// rising reports that response times rise as those of an overload do that matters to the width of the interval.
+func (j *Trial) rising() bool {
+	plan := j.rating.Search.Complete()
+	return j.ticks.grow(int(j.trial.Shortest/2/attack.WindowLength), growth*plan.Width)
+}
+
+// sawEnough is why the trial, which confirms a rate, was too short for how slowly the target moves: "" if it was not.
+func (j *Trial) sawEnough() string {
+	if j.trial.Purpose != capacity.Confirm && j.trial.Purpose != capacity.Soak {
+		return ""
+	}
+	mean, sd, looks := j.ticks.moves()
+	if looks >= enoughLooks || sd < still*mean {
+		return ""
+	}
+	matters := false
+	for i, a := range j.checks {
+		k, n := j.ticks.bad(i)
+		matters = matters || float64(k) > a.theta()/10*float64(n)
+		matters = matters || a.Errors == 0 && mean+5*sd > harmless*time.Duration(a.Max).Seconds()
+	}
+	if !matters {
+		return ""
+	}
+	return sentence("response times move slowly: this is worth %d independent looks at them, and %d are wanted", int(looks), enoughLooks)
+}
+
+// burstsNear is how errors spread in the trial nearest to a rate that has seen enough of them, and was no plain overload.
+func burstsNear(rate float64, objective int, earlier []TrialReport) (bursts float64) {
+	nearest := math.Log(1.06)
+	for _, t := range earlier {
+		if apart := math.Abs(math.Log(t.Rate / rate)); objective < len(t.Bursts) && t.Bursts[objective] > 0 && apart <= nearest {
+			nearest, bursts = apart, t.Bursts[objective]
+		}
+	}
+	return bursts
 }
 
 // seenBy is the evidence as an objective may count it: where everybody is judged, a hit that has no answer by now has waited
 // for longer than any bound on latency, for that is how long windows wait.
-func (j *Trial) seenBy(a *aim, e evidence) evidence {
+func (j *Trial) seenBy(a *aim, e evidence, bursts float64) evidence {
+	e.bursts, e.slowBursts = bursts, bursts
 	if a.Errors == 0 && j.rating.Version == "" {
 		e.canary.hits, e.canary.errors, e.canary.timeouts = e.canary.hits+e.pending, e.canary.errors+e.pending, e.canary.timeouts+e.pending
 		e.pending = 0
@@ -358,8 +359,11 @@ func (j *Trial) void() string {
 }
 
 func (j *Trial) leans(e *evidence) capacity.Outcome {
-	for _, a := range j.checks {
-		of := j.seenBy(a, *e)
+	if j.rising() {
+		return capacity.Fail
+	}
+	for i, a := range j.checks {
+		of := j.seenBy(a, *e, j.ticks.bursts(i))
 		c := a.check.explain(&of, Undecided, reading{})
 		_, fail := a.check.look(&of)
 		few := a.theta()*float64(c.N) < 10 // of few hits one is no sign
@@ -373,7 +377,7 @@ func (j *Trial) leans(e *evidence) capacity.Outcome {
 func (j *Trial) says(e *evidence, o Outcome) string {
 	var all []string
 	for _, a := range j.checks {
-		of := j.seenBy(a, *e)
+		of := j.seenBy(a, *e, 0)
 		all = append(all, a.says(&of, o))
 	}
 	return strings.Join(all, "; ")
@@ -412,6 +416,11 @@ func (j *Trial) Report(at time.Duration) TrialReport {
 	e := j.evidence()
 	r.Good = float64(e.canary.successes()) / seconds
 	r.Arms = j.arms(seconds)
+	for i, a := range j.checks {
+		if k, n := j.ticks.bad(i); a.Errors > 0 && k >= fewestErrors && float64(k) <= 10*a.theta()*float64(n) {
+			r.Bursts = append(make([]float64, i), j.ticks.bursts(i))
+		}
+	}
 	return r
 }
 

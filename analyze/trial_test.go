@@ -54,7 +54,7 @@ func TestObjectivesAreReadAsTheyAreSaid(t *testing.T) {
 func judged(t *testing.T, r Rating, stage simulated.Canary, change func(*attack.Window)) TrialReport {
 	t.Helper()
 	trial := capacity.Trial{Rate: float64(stage.Rate), Shortest: 4 * time.Second, Longest: 12 * time.Second, Risk: 0.01, Purpose: capacity.Confirm}
-	j, err := NewTrial(r, trial)
+	j, err := NewTrial(r, trial, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,8 +143,14 @@ func TestTrialOutcomes(t *testing.T) {
 
 func TestRatingPlans(t *testing.T) {
 	r := Rating{Objectives: objectives(t, "p99 <= 250ms", "errors <= 0.1%")}
-	if got := r.Full(0.05); got != 20*time.Second {
-		t.Errorf("full trials take %s, want 20s", got)
+	for budget, want := range map[time.Duration]time.Duration{0: 40 * time.Second, 10 * time.Minute: 40 * time.Second, time.Hour: 225 * time.Second} {
+		if got := r.Longest(capacity.Plan{Budget: budget}.Complete()); got != want {
+			t.Errorf("trials take %s at most of %s, want %s", got, budget, want)
+		}
+	}
+	slow := Rating{Objectives: objectives(t, "p99 <= 1s")}
+	if got := slow.Longest(capacity.Plan{}.Complete()); got != 2*time.Minute {
+		t.Errorf("trials take %s at most where a second is allowed, want 2m", got)
 	}
 	if got := r.Hits(0.01); got < 5000 || got > 6000 {
 		t.Errorf("%d hits, want some 5,500", got)

@@ -358,7 +358,7 @@ func (c *Capacity) plan(name string, rate float64, length time.Duration) attack.
 
 // trial sends one load until it is decided.
 func (c *Capacity) trial(ctx context.Context, t capacity.Trial) analyze.TrialReport {
-	judge, err := analyze.NewTrial(c.Rating, t)
+	judge, err := analyze.NewTrial(c.Rating, t, c.trials)
 	if err != nil {
 		panic("capacity: a trial of a rating that is not valid: " + err.Error())
 	}

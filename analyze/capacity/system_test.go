@@ -1,24 +1,31 @@
-package capacity
+package capacity_test
 
 import (
 	"math"
 	"math/rand/v2"
 	"time"
 
-	"coalmine/analyze/sequential"
+	"coalmine/analyze"
+	"coalmine/analyze/capacity"
+	"coalmine/attack"
 )
 
-// The systems on which the search is measured have a capacity that is known from queueing theory. They are judged as the
-// real ones are: by sequential's bounds, every 100 ms.
+// The systems on which the search is measured have a capacity that is known from queueing theory. They are judged by
+// analyze.Trial, as the real ones are.
 
-const look = 100 * time.Millisecond
+const look = attack.WindowLength
 
-// system is a target under one load after the other. counts hands out what was due in each tenth of a second: hits, errors
-// and slow answers.
+// system is a target under one load after the other.
 type system interface {
-	truth() float64 // highest rate at which the objectives hold
-	limits() (slow, errors float64)
-	begin(rng *rand.Rand, rate float64, at time.Duration) (counts func() (n, slow, errors uint64))
+	truth() float64        // highest rate at which the objectives hold: 99 % within the bound, 0.1 % errors
+	within() time.Duration // the bound
+	begin(rng *rand.Rand, rate float64, at time.Duration) (next func() answers)
+}
+
+// answers to what was due in a window.
+type answers struct {
+	n, slow, errors uint64
+	response        attack.Histogram
 }
 
 // tail is P(wait + service > t) of M/M/c at a rate, service a mixture of exponentials with these means and shares.
@@ -79,24 +86,29 @@ type law struct {
 	trend         float64   // growth of the capacity per second, share
 }
 
-func (s law) limits() (float64, float64) { return 0.01, 0.001 }
+func (s law) within() time.Duration { return time.Duration(s.bound * 1e9) }
 
 func (s law) slow(rate float64) float64 { return tail(s.servers, rate, s.bound, s.means, s.shares) }
 
 func (s law) truth() float64 { return highest(1e5, 0.01, s.slow) }
 
-func (s law) begin(rng *rand.Rand, rate float64, at time.Duration) func() (n, slow, errors uint64) {
+func (s law) begin(rng *rand.Rand, rate float64, at time.Duration) func() answers {
 	capacity := math.Exp(s.noise*rng.NormFloat64()) * (1 + s.trend*at.Seconds())
 	if rng.Float64() < s.disturbed {
 		capacity *= s.by
 	}
 	p := s.slow(rate / capacity)
 	carry := 0.0
-	return func() (uint64, uint64, uint64) {
+	fast, slow := attack.BinOf(s.within()/2), attack.BinOf(2*s.within())
+	return func() (a answers) {
 		carry += rate * look.Seconds()
-		n := uint64(carry)
-		carry -= float64(n)
-		return n, binomial(rng, n, p), binomial(rng, n, 0.0001)
+		a.n = uint64(carry)
+		carry -= float64(a.n)
+		a.errors = binomial(rng, a.n, 0.0001)
+		a.slow = binomial(rng, a.n-a.errors, p)
+		a.response.AddBin(fast, a.n-a.errors-a.slow)
+		a.response.AddBin(slow, a.slow)
+		return a
 	}
 }
 
@@ -125,7 +137,7 @@ type queue struct {
 	room    int     // in the system; 0: without end
 }
 
-func (s queue) limits() (float64, float64) { return 0.01, 0.001 }
+func (s queue) within() time.Duration { return time.Duration(s.bound * 1e9) }
 
 func (s queue) truth() float64 {
 	if s.room > 0 {
@@ -146,19 +158,19 @@ func (s queue) blocked(rate float64) float64 {
 	return p / sum
 }
 
-func (s queue) begin(rng *rand.Rand, rate float64, _ time.Duration) func() (n, slow, errors uint64) {
+func (s queue) begin(rng *rand.Rand, rate float64, _ time.Duration) func() answers {
 	free := make([]float64, s.servers) // a heap of when each server is free
 	var leaving []float64              // heap of who is in the system, where that is limited
 	next := rng.ExpFloat64() / rate
 	until := 0.0
-	return func() (n, slow, errors uint64) {
+	return func() (a answers) {
 		for until += look.Seconds(); next < until; next += rng.ExpFloat64() / rate {
-			n++
+			a.n++
 			for len(leaving) > 0 && leaving[0] <= next {
 				leaving = pop(leaving)
 			}
 			if s.room > 0 && len(leaving) >= s.room {
-				errors++
+				a.errors++
 				continue
 			}
 			end := max(free[0], next) + s.mean*rng.ExpFloat64()
@@ -168,10 +180,11 @@ func (s queue) begin(rng *rand.Rand, rate float64, _ time.Duration) func() (n, s
 				leaving = push(leaving, end)
 			}
 			if end-next > s.bound {
-				slow++
+				a.slow++
 			}
+			a.response.Add(time.Duration((end - next) * 1e9))
 		}
-		return n, slow, errors
+		return a
 	}
 }
 
@@ -206,100 +219,54 @@ func push(h []float64, x float64) []float64 {
 	return h
 }
 
-// spread is how much wider than independent hits those of each second scatter: answers that queue come in bursts.
-type spread struct{ blocks, k, n, kk, kn, nn float64 }
-
-func (s *spread) add(k, n uint64) {
-	x, y := float64(k), float64(n)
-	s.blocks++
-	s.k, s.n, s.kk, s.kn, s.nn = s.k+x, s.n+y, s.kk+x*x, s.kn+x*y, s.nn+y*y
-}
-
-func (s *spread) factor() float64 {
-	if s.blocks < 3 || s.k == 0 || s.k == s.n {
-		return 1
-	}
-	p := s.k / s.n
-	return max(1, (s.kk-2*p*s.kn+p*p*s.nn)/((s.blocks-1)*s.n/s.blocks*p*(1-p)))
-}
-
-// judge runs a trial on a system, and says how long it took. It is what analyze does with real ones.
-func judge(rng *rand.Rand, s system, t Trial, at time.Duration) (Done, time.Duration) {
-	slowLimit, errorLimit := s.limits()
-	levels := sequential.Levels{Alpha: t.Risk, Beta: t.Risk / 2, Budget: uint64(t.Rate*t.Longest.Seconds()) + 1} // two objectives share the risk of a fail
-	slowBound, _ := sequential.NewBound(slowLimit, levels)
-	errorBound, _ := sequential.NewBound(errorLimit, levels)
-	toPass, toFail := -math.Log(levels.Alpha), -math.Log(levels.Beta)
-	counts := s.begin(rng, t.Rate, at)
-	var now, second, half [3]uint64 // hits, slow, errors: in all, at the last full second, in the first half of the shortest time
-	var slowSpread, errorSpread spread
-	d := Done{Trial: t}
-	for took := look; ; took += look {
-		n, slow, errors := counts()
-		now = [3]uint64{now[0] + n, now[1] + slow, now[2] + errors}
-		if took%time.Second == 0 {
-			slowSpread.add(now[1]-second[1], now[0]-second[0])
-			errorSpread.add(now[2]-second[2], now[0]-second[0])
-			second = now
-		}
-		if took <= t.Shortest/2 {
-			half = now
-		}
-		slowB, errorB := slowBound.Tempered(slowSpread.factor()), errorBound.Tempered(errorSpread.factor())
-		holds := func(from [3]uint64) bool {
-			n := now[0] - from[0]
-			return slowB.Pass(now[1]-from[1], n) >= toPass && errorB.Pass(now[2]-from[2], n) >= toPass
-		}
-		gross := took >= time.Second && 2*(now[1]+now[2]) > now[0]
-		patient := took >= t.Shortest/2 || gross
-		d.Good = float64(now[0]-now[1]-now[2]) / took.Seconds()
-		switch {
-		case patient && (slowB.Fail(now[1], now[0]) >= toFail || errorB.Fail(now[2], now[0]) >= toFail):
-			d.Outcome = Fail
-		case took >= t.Shortest && holds([3]uint64{}) && holds(half):
-			d.Outcome = Pass
-		case took >= t.Longest:
-			d.Leaning = Pass
-			if leans(now[1], now[0], slowLimit, slowB) || leans(now[2], now[0], errorLimit, errorB) {
-				d.Leaning = Fail
-			}
-		default:
-			continue
-		}
-		return d, took
-	}
-}
-
-// leans: of few hits one error is no sign.
-func leans(k, n uint64, limit float64, b sequential.Bound) bool {
-	return float64(k) > limit*float64(n) && (limit*float64(n) >= 10 || b.Fail(k, n) > math.Log(3))
-}
-
-func leaning(n, slow, errors uint64, slowLimit, errorLimit float64) Outcome {
-	if float64(slow) <= slowLimit*float64(n) && float64(errors) <= errorLimit*float64(n) {
-		return Pass
-	}
-	return Fail
-}
-
-// search runs a whole one, without pauses: the time is the trials'.
-func search(seed uint64, s system, p Plan) (Result, time.Duration, []Done) {
-	rng := rand.New(rand.NewPCG(seed, 7))
-	p.Highest = s.truth() * math.Exp(math.Log(3)+rng.Float64()*math.Log(4)) // somewhere on the grid, never the same
-	run, err := New(p)
+// judge runs a trial on a system, and says how long it took.
+func judge(rng *rand.Rand, s system, r analyze.Rating, t capacity.Trial, earlier []analyze.TrialReport, at time.Duration) (analyze.TrialReport, time.Duration) {
+	trial, err := analyze.NewTrial(r, t, earlier)
 	if err != nil {
 		panic(err)
 	}
+	next := s.begin(rng, t.Rate, at)
+	for i := int64(0); ; i++ {
+		a := next()
+		tally := &attack.Tally{Hits: a.n, Response: a.response, Service: a.response}
+		if a.errors > 0 {
+			tally.Errors = map[attack.Class]uint64{attack.ServerError: a.errors}
+		}
+		w := attack.Window{Index: i, Start: time.Duration(i) * look, Length: look, Due: a.n, Sent: a.n, Hits: a.n}
+		w.Arms = map[string]*attack.Tally{"1": tally}
+		if trial.Add(w); trial.Settled() {
+			return trial.Report(at + w.End()), w.End()
+		}
+	}
+}
+
+// search runs a whole one as coalmine capacity does, without pauses: the time is the trials'.
+func search(seed uint64, s system, budget time.Duration) (capacity.Result, time.Duration, []analyze.TrialReport) {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	r := analyze.DefaultRating()
+	r.Objectives = []analyze.Objective{{Quantile: 0.99, Max: analyze.Duration(s.within())}, {Errors: 0.001}}
+	p := capacity.Plan{Highest: s.truth() * math.Exp(math.Log(3)+rng.Float64()*math.Log(4))} // somewhere on the grid, never the same
+	p.Hits, p.Budget = r.Hits(0.01), budget
+	p = p.Complete()
+	p.Longest = r.Longest(p)
+	run, err := capacity.New(p)
+	if err != nil {
+		panic(err)
+	}
+	r.Search = run.Plan()
 	var now time.Duration
+	var done []analyze.TrialReport
 	for {
 		t, more := run.Next(now, 0)
 		if !more {
-			return run.Result(), now, run.done
+			return run.Result(), now, done
 		}
-		d, took := judge(rng, s, t, now)
+		report, took := judge(rng, s, r, t, done, now)
 		now += took
-		d.At = now
-		run.Add(d)
+		done = append(done, report)
+		if run.Add(report.Done); report.Breaker != "" {
+			run.Stop(report.Breaker)
+		}
 	}
 }
 
@@ -308,16 +275,15 @@ func search(seed uint64, s system, p Plan) (Result, time.Duration, []Done) {
 func plain(seed uint64, s system, length time.Duration) (lower, upper float64, took time.Duration) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	most := s.truth() * math.Exp(math.Log(3)+rng.Float64()*math.Log(4))
-	slowLimit, errorLimit := s.limits()
 	holds := func(rate float64) bool {
-		counts := s.begin(rng, rate, took)
+		next := s.begin(rng, rate, took)
 		var n, slow, errors uint64
 		for range length / look {
-			dn, ds, de := counts()
-			n, slow, errors = n+dn, slow+ds, errors+de
+			a := next()
+			n, slow, errors = n+a.n, slow+a.slow, errors+a.errors
 		}
 		took += length
-		return leaning(n, slow, errors, slowLimit, errorLimit) == Pass
+		return float64(slow) <= 0.01*float64(n) && float64(errors) <= 0.001*float64(n)
 	}
 	for lower, upper = most/200, most/100; holds(upper); upper *= 2 {
 		lower = upper

@@ -83,8 +83,8 @@ decided, 1 and 2 as everywhere, 130 interrupted. What is known by then is shown.
 	f.DurationVar(&r.budget, "budget", 10*time.Minute, "time for everything; what is known by then is shown")
 	f.Float64Var(&r.ramp, "ramp", 0, "most times by which a trial may exceed a rate that held (default 2 on loopback, 1.5 elsewhere)")
 	f.DurationVar(&r.short, "short-trial", 2*time.Second, "of trials that only choose where to look")
-	f.DurationVar(&r.trial, "trial", 0, "least time of a trial that proves a bound (default 10s, or 80 times the slowest latency objective at a goal of 5%)")
-	f.DurationVar(&r.longest, "longest-trial", 0, "most of it, then it is undecided (default 4 times --trial)")
+	f.DurationVar(&r.trial, "trial", 0, "least time of a trial that proves a bound (default 10s)")
+	f.DurationVar(&r.longest, "longest-trial", 0, "most of it, then it is undecided (default 4 times --trial, a sixteenth of --budget or, at a goal of 5%, 120 times the slowest latency objective: the longest of these)")
 	f.DurationVar(&r.soak, "soak", 0, "time at --soak-at of the lower bound, negative for none (default twice --trial)")
 	f.StringVar(&r.soakAt, "soak-at", "85%", "of the lower bound")
 	f.DurationVar(&r.warmUp, "warm-up", time.Second, "of each trial, not judged, and before the first; 0s for none")
@@ -302,10 +302,10 @@ func (r *rating) configure(ctx context.Context, w world, f *pflag.FlagSet) error
 	if r.Rating.AtLeast > highest {
 		return usagef("--at-least: %v/s is above --max-rate %v/s: it would never be tried", r.Rating.AtLeast, highest)
 	}
-	if p.Full == 0 {
-		p.Full = r.Rating.Full(p.Width)
+	if p = p.Complete(); r.longest == 0 {
+		p.Longest = r.Rating.Longest(p)
 	}
-	r.Rating.Search = p.Complete()
+	r.Rating.Search = p
 	if err := r.Rating.Search.Validate(); err != nil {
 		return usage(err)
 	}
