@@ -31,15 +31,15 @@ expect-verdict: promote
 target: {api: products, stage: prod, path: /products}
 before: {prod: "1", staging: "2"}
 canary: {percent: 50, overrides: {lambdaAlias: staging}, deploy: true, version: "2"}
-load: {rate: 800}
+load: {rate: 400}
 policy:
   alpha: 0.1
   settle: 1s
   min-duration: 1s
   split: {margin: 10}
   errors: {max: 5%, margin: 5}
-  latency: {max: {}, margin: {p95: 500ms}}
-  validity: {wake-late: 1s}
+  latency: {max: {}, margin: {}}
+  validity: {wake-late: 1m, short: 100%}
 act: {promote: promote, reject: rollback, inconclusive: rollback}
 `
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

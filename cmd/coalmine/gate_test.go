@@ -82,7 +82,7 @@ func TestVerdictOut(t *testing.T) {
 	do(0, "deployment", "deploy")
 	sent, changes := s.counted(t)
 	file := filepath.Join(t.TempDir(), "verdict.json")
-	code, _, stderr := coalmine(t, t.Context(), s.env, "gate", "--api", "products", "--path", "/products", "--policy", hasty(t), "--out", "none", "--verdict-out", file)
+	code, _, stderr := coalmine(t, t.Context(), s.env, "gate", "--api", "products", "--path", "/products", "--rate", "400/s", "--policy", hasty(t), "--out", "none", "--verdict-out", file)
 	if code != 0 || changes.Load() != 0 {
 		t.Fatalf("gate: exit %d, %d changes\n%s", code, changes.Load(), stderr)
 	}
@@ -117,7 +117,7 @@ func TestVerdictOutUnwritable(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(file+".part", "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	code, _, stderr := coalmine(t, t.Context(), s.env, "gate", "--api", "products", "--path", "/products", "--policy", hasty(t), "--out", "none", "--verdict-out", file)
+	code, _, stderr := coalmine(t, t.Context(), s.env, "gate", "--api", "products", "--path", "/products", "--rate", "400/s", "--policy", hasty(t), "--out", "none", "--verdict-out", file)
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	if last := lines[len(lines)-1]; code != exitBroken || !strings.HasPrefix(last, "coalmine: failed after ") || !strings.Contains(last, "error: verdict file: ") || strings.Count(stderr, "verdict file") != 1 {
 		t.Errorf("exit %d\n%s", code, stderr)
@@ -144,11 +144,11 @@ func hasty(t *testing.T) string {
 	return written(t, "policy.yaml", `alpha: 0.1
 settle: 1s
 min-duration: 1s
-max-duration: 40s
+max-duration: 2m
 split: {margin: 10}
 errors: {margin: 5}
-latency: {max: {}, margin: {p95: 500ms}}
-validity: {wake-late: 1s}
+latency: {max: {}, margin: {}}
+validity: {wake-late: 1m, short: 100%}
 `)
 }
 

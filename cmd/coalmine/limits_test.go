@@ -23,7 +23,7 @@ func TestMaxRequests(t *testing.T) {
 		}
 		return false
 	})
-	code, stdout, stderr := coalmine(t, t.Context(), s.env, "run", scenario(t), "--max-requests", "4200", "--rate", "600/s", "--format", "json", "--out", "none")
+	code, stdout, stderr := coalmine(t, t.Context(), s.env, "run", scenario(t), "--max-requests", "4200", "--rate", "400/s", "--format", "json", "--out", "none")
 	var a analyze.Analysis
 	if err := json.NewDecoder(bytes.NewReader([]byte(stdout))).Decode(&a); err != nil {
 		t.Fatalf("exit %d: %v\n%s", code, err, stderr)

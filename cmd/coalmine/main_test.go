@@ -74,7 +74,7 @@ func TestScenarios(t *testing.T) {
 				t.Parallel()
 			}
 			file := filepath.Join(t.TempDir(), "run.ndjson")
-			code, stdout, stderr := coalmine(t, t.Context(), nil, "run", tc.name, "--format", "json", "--out", file)
+			code, stdout, stderr := coalmine(t, t.Context(), nil, "run", tc.name, "--rate", "500/s", "--format", "json", "--out", file) // what two at once can send beside others
 			var a analyze.Analysis
 			if err := json.Unmarshal([]byte(stdout), &a); err != nil {
 				t.Fatalf("exit %d, stdout is no analysis: %v\n%s", code, err, stderr)

@@ -31,7 +31,7 @@ func TestVerifyByURL(t *testing.T) {
 func TestVerify(t *testing.T) {
 	beside(t)
 	s := newSystem(t, emulator.Faults{Seed: 1})
-	policy := written(t, "policy.yaml", "validity: {wake-late: 1m}\nsettle: 200ms\nmax-duration: 20s\n")
+	policy := written(t, "policy.yaml", "validity: {wake-late: 1m, short: 100%}\nsettle: 200ms\nmax-duration: 2m\n")
 	for _, tc := range []struct {
 		name    string
 		args    []string
@@ -51,7 +51,7 @@ func TestVerify(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "run.ndjson")
-			args := append([]string{"verify", "--api", "products", "--path", "/products", "--rate", "600/s", "--policy", policy, "--out", file, "--format", "json"}, tc.args...)
+			args := append([]string{"verify", "--api", "products", "--path", "/products", "--rate", "400/s", "--policy", policy, "--out", file, "--format", "json"}, tc.args...)
 			code, stdout, stderr := coalmine(t, t.Context(), s.env, args...)
 			at := strings.LastIndex(stderr, "coalmine: ")
 			if code != tc.code || at < 0 || !strings.HasPrefix(stderr[at:], tc.verdict) || !strings.Contains(stderr[at:], tc.says) || strings.Contains(stderr, "PROMOTE") {
