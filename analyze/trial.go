@@ -143,9 +143,13 @@ func (j *Trial) take(w attack.Window) {
 	}
 }
 
-// late is how late a request may be sent: what matters to a bound on latency, and never less than the policy has it.
+// late is how late a request may be sent: what matters to a bound on latency, and never less than the policy has it. Where
+// there is none, a window.
 func (j *Trial) late() time.Duration {
 	limit := time.Duration(j.rating.Validity.WakeLate)
+	if slowestMax(j.rating.Objectives) == 0 {
+		limit = max(limit, attack.WindowLength)
+	}
 	for _, o := range j.rating.Objectives {
 		limit = max(limit, time.Duration(o.Max)/10)
 	}
@@ -218,8 +222,9 @@ func (j *Trial) look() {
 		j.settle(capacity.Invalid, void)
 		return
 	}
-	if k, n := classCount(j.all.Answers, attack.Throttled), j.all.hits; n >= fewestValid && float64(k)/float64(n) > float64(j.rating.Validity.Throttled) {
-		j.settle(capacity.Limited, sentence("%s of %s answers are 429", Count(k), Count(n)))
+	throttled := j.throttled()
+	if throttled != "" && j.all.hits >= fewestValid {
+		j.settle(capacity.Limited, throttled)
 		return
 	}
 	e, took := j.evidence(), j.took()
@@ -244,6 +249,8 @@ func (j *Trial) look() {
 		}
 	}
 	switch {
+	case throttled != "" && (broken != nil && broken.Errors > 0 && j.patient(&e) || took >= j.trial.Longest):
+		j.settle(capacity.Limited, throttled)
 	case broken != nil && j.patient(&e):
 		of := j.seenBy(broken, e, 0)
 		j.settle(capacity.Fail, broken.says(&of, Fail))
@@ -261,6 +268,15 @@ func (j *Trial) look() {
 		}
 		j.settle(capacity.Undecided, why)
 	}
+}
+
+// throttled says that the target refuses many for their number, and hardly for anything else: "" if it does not.
+func (j *Trial) throttled() string {
+	k, n := classCount(j.all.Answers, attack.Throttled), j.all.hits
+	if few := n < fewestValid; k == 0 || float64(k) <= float64(j.rating.Validity.Throttled)*float64(n) || few && (k < 3 || 2*k < j.failed()) {
+		return ""
+	}
+	return sentence("%s of %s answers are 429", Count(k), Count(n))
 }
 
 // fewestErrors that tell of how they spread.
@@ -321,14 +337,18 @@ func (j *Trial) everybody(bursts float64) float64 {
 	if j.rating.Version == "" || j.errors == nil {
 		return 0
 	}
-	k := uint64(0)
+	return j.errors.Tempered(bursts).Fail(j.failed(), j.all.hits+j.all.pending)
+}
+
+// failed is how many errors there are, whoever made them.
+func (j *Trial) failed() (k uint64) {
 	for _, t := range j.all.Arms {
 		k += t.Failed()
 	}
 	for _, t := range j.all.Unattributed {
 		k += t.Failed()
 	}
-	return j.errors.Tempered(bursts).Fail(k, j.all.hits+j.all.pending)
+	return k
 }
 
 // patient reports that a trial is old enough to fail: one burst at its beginning is no reason.
@@ -359,7 +379,7 @@ func (j *Trial) void() string {
 }
 
 func (j *Trial) leans(e *evidence) capacity.Outcome {
-	if j.rising() {
+	if j.rising() || e.canary.hits > 0 && e.canary.successes() == 0 {
 		return capacity.Fail
 	}
 	for i, a := range j.checks {

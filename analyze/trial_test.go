@@ -141,6 +141,60 @@ func TestTrialOutcomes(t *testing.T) {
 	}
 }
 
+// A quota is told from what breaks objectives also where requests are few, and what only fails never seems to hold.
+func TestTrialOfFewRequests(t *testing.T) {
+	all := func(class attack.Class, of uint64) func(*attack.Window) {
+		return func(w *attack.Window) {
+			for _, tally := range w.Arms {
+				bad := tally.Hits
+				if w.Index%10 >= int64(of) {
+					bad = 0
+				}
+				tally.Errors = map[attack.Class]uint64{class: bad}
+				if bad > 0 {
+					tally.Response = nil
+				}
+			}
+		}
+	}
+	good := simulated.Version{Name: "1", Median: 20 * time.Millisecond, Sigma: 0.5}
+	few := simulated.Canary{Seed: 1, Rate: 15, Share: 0, Timeout: 10 * time.Second, Patience: time.Second, Baseline: good, Canary: good}
+	for name, c := range map[string]struct {
+		objectives []string
+		change     func(*attack.Window)
+		want, lean capacity.Outcome
+	}{
+		"nothing but 429, errors":     {[]string{"errors <= 1%"}, all(attack.Throttled, 10), capacity.Limited, 0},
+		"429 in four of ten, errors":  {[]string{"errors <= 1%"}, all(attack.Throttled, 4), capacity.Limited, 0},
+		"429 in four of ten, latency": {[]string{"p99 <= 250ms"}, all(attack.Throttled, 4), capacity.Limited, 0},
+		"500 in four of ten, errors":  {[]string{"errors <= 1%"}, all(attack.ServerError, 4), capacity.Fail, 0},
+		"nothing but 500, latency":    {[]string{"p99 <= 250ms"}, all(attack.ServerError, 10), capacity.Undecided, capacity.Fail},
+		"good":                        {[]string{"p99 <= 250ms"}, nil, capacity.Undecided, capacity.Pass},
+	} {
+		r := DefaultRating()
+		r.Objectives, r.Breaker.MinHits = objectives(t, c.objectives...), 1e9
+		if got := judged(t, r, few, c.change); got.Outcome != c.want || got.Leaning != c.lean {
+			t.Errorf("%s: %s, leaning %s (%s), want %s, %s", name, got.Outcome, got.Leaning, got.Sentence, c.want, c.lean)
+		}
+	}
+}
+
+// A bound on errors does not care when requests were sent.
+func TestTrialOfErrorsIsNotLate(t *testing.T) {
+	good := simulated.Version{Name: "1", Median: 20 * time.Millisecond, Sigma: 0.5}
+	stage := simulated.Canary{Seed: 1, Rate: 1000, Share: 0, Timeout: 10 * time.Second, Patience: time.Second, Baseline: good, Canary: good}
+	late := func(w *attack.Window) {
+		w.Wake = attack.Histogram{{Bin: attack.BinOf(50 * time.Millisecond), Count: w.Sent}}
+	}
+	for objective, want := range map[string]capacity.Outcome{"errors <= 1%": capacity.Pass, "p99 <= 250ms": capacity.Invalid} {
+		r := DefaultRating()
+		r.Objectives = objectives(t, objective)
+		if got := judged(t, r, stage, late); got.Outcome != want {
+			t.Errorf("%s: %s (%s), want %s", objective, got.Outcome, got.Sentence, want)
+		}
+	}
+}
+
 func TestRatingPlans(t *testing.T) {
 	r := Rating{Objectives: objectives(t, "p99 <= 250ms", "errors <= 0.1%")}
 	for budget, want := range map[time.Duration]time.Duration{0: 40 * time.Second, 10 * time.Minute: 40 * time.Second, time.Hour: 225 * time.Second} {
