@@ -9,15 +9,15 @@
 // version, and a Classifier reads that place in every answer.
 //
 // One goroutine carries the hits of one connection, with two system calls and no allocation each
-// (TestAHitAllocatesNothing); a timerfd paces them. Measured with bench/peers.sh, which runs all against one nginx on the
-// other of two cores, but on a machine that others used (load 3 to 17, eight runs): requests per CPU-second in a closed
-// loop 0.66 to 1.00 of wrk's and 3.2 to 4.3 times vegeta's, over TLS 0.75 to 1.29 and 2.7 to 3.7 times. Four fifths of
-// that is the kernel's time for one write and one read. Waking late at 200, 1,000 and 10,000/s: 37 to 131 us in the
-// median; the 99th percentile 0.5 to 8 ms at a load of 1 to 3, and beyond that the load's. At 5,000/s, of which vegeta sends
-// some at a time and each of these goes out on its own, 0.6 to 1.04 of vegeta's CPU time, where a loop in C that does nothing
-// but wait, write and read takes 0.64 to 1.0 (testdata/floor.c; six runs): two wake-ups a hit are nearly all of it. Of
-// 40,000/s all are sent with a whole core, and fewer beside others. 10,000/s for four minutes, of which 1.9 million were
-// answered: 30 MB from the first to the last.
+// (TestAHitAllocatesNothing); a timerfd paces them, set ahead by what waking up takes. Measured with
+// testdata/peers/peers.sh, which runs all against one nginx on the other of two cores, on a quiet machine (load 0.6 to 1.4, five
+// runs): requests per CPU-second in a closed loop 0.88 to 1.25 of wrk's, 1.00 in the median, and 3.2 to 4.1 times vegeta's; over
+// TLS 0.91 to 1.22 of wrk's, 1.10 in the median, and 3.0 to 4.2 times vegeta's. Four fifths of that is the kernel's time for
+// one write and one read.
+//
+// Of 40,000/s on one core all are sent, where vegeta sends 42 %. At 5,000/s, of which vegeta sends some at a time and each of
+// these goes out on its own, it takes 0.74 to 1.04 of vegeta's CPU time, where a loop in C that does nothing but wait, write and
+// read takes 0.64 to 1.0 (testdata/floor.c; six runs): two wake-ups a hit are nearly all of it.
 package attack
 
 import (

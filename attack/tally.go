@@ -47,8 +47,9 @@ type outcome struct {
 
 // tally counts hits into the windows they were due in, and seals these in due order.
 //
-// One mutex guards it all, held for one add: an open window holds a few hundred buckets, and a hit is added in well
-// under a microsecond.
+// One mutex guards it all, held for one add: an open window holds a few hundred buckets, and a hit takes 0.4 us of it
+// (BenchmarkTally) beside some 13 us of everything else. Thirty processors would have to send for it to be the limit; a tally
+// for each would have to be put together for every window.
 type tally struct {
 	phase    string
 	parts    parts

@@ -309,6 +309,9 @@ func (r *rating) configure(ctx context.Context, w world, f *pflag.FlagSet) error
 	if err := r.Rating.Search.Validate(); err != nil {
 		return usage(err)
 	}
+	if least := p.Full + r.warmUp; p.Budget < least {
+		return usagef("--budget: %s is not enough for one trial that proves a bound: want at least %s (--trial and --warm-up), and ten times that for a search", p.Budget, least)
+	}
 	r.Ceiling, r.Classify = !r.noCeiling, r.target.classify
 	r.target.maxRate = highest
 	r.Plan, err = r.target.plan(ctx, w, r.target.url, attack.RateOf(r.Rating.Search.Lowest), nil, unique())

@@ -58,6 +58,7 @@ func TestCapacityRefuses(t *testing.T) {
 		{"ramp: want 1.05 to 10", []string{"--url", ours, "--objective", "p99 <= 1s", "--ramp", "0.5"}},
 		{"--budget: want more than 0", []string{"--url", ours, "--objective", "p99 <= 1s", "--budget", "-1s"}},
 		{"--budget: want more than 0, got 0s", []string{"--url", ours, "--objective", "p99 <= 1s", "--budget", "0s"}},
+		{"--budget: 5s is not enough", []string{"--url", ours, "--objective", "p99 <= 1s", "--budget", "5s"}},
 		{"--trial: want more than 0, got 0s", []string{"--url", ours, "--objective", "p99 <= 1s", "--trial", "0s"}},
 		{"--soak: want more than 0, or a negative time", []string{"--url", ours, "--objective", "p99 <= 1s", "--soak", "0s"}},
 		{"--ramp: want 1.05 to 10, got 0", []string{"--url", ours, "--objective", "p99 <= 1s", "--ramp", "0"}},
