@@ -141,6 +141,7 @@ type Phase struct {
 	Sent     uint64         `json:"sent"`
 	Hits     uint64         `json:"hits"`
 	Pending  uint64         `json:"pending"`
+	Resent   uint64         `json:"resent,omitempty"` // hits sent a second time: their kept connection was found closed
 	Arms     []Arm          `json:"arms"`
 	Targets  []TargetReport `json:"targets,omitempty"` // of a load on several
 	Lateness Lateness       `json:"lateness_ns"`

@@ -15,6 +15,7 @@ type totals struct {
 	pending         uint64 // due and still unanswered, as of the last window added
 	attack.Answers         // of hits due in the stretch, late ones included
 	turns           attack.Turns
+	resent          uint64 // sent a second time
 	wake, blocked   attack.Histogram
 	windows         int
 	limited         int                // windows in which the generator's processors had no time left
@@ -69,6 +70,7 @@ func (t *totals) add(w *attack.Window) (timed *attack.Window) {
 	t.addParts(w.Targets)
 	t.turns.Same += w.Turns.Same
 	t.turns.Switched += w.Turns.Switched
+	t.resent += w.Resent
 	t.wake.Merge(w.Wake)
 	t.blocked.Merge(w.Blocked)
 	if float64(w.Busy) >= busyShare*float64(w.Length) {

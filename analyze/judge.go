@@ -493,6 +493,9 @@ func (j *Judge) Analysis() Analysis {
 		a.Checks = append(a.Checks, j.bake.report()...)
 	}
 	a.Phases = j.Phases()
+	if said := sentAgain(a.Phases); said != "" {
+		a.Notes = append(a.Notes, said)
+	}
 	for _, p := range j.phases {
 		if said := p.totals.standstills.said(); said != "" && p.during == nil { // there its check says so
 			a.Notes = append(a.Notes, sentence("Phase %s: %s.", p.name, said))
@@ -510,6 +513,19 @@ func (j *Judge) Analysis() Analysis {
 	return a
 }
 
+// sentAgain says how many requests went out twice; "" where none did.
+func sentAgain(phases []Phase) string {
+	n := uint64(0)
+	for _, p := range phases {
+		n += p.Resent
+	}
+	if n == 0 {
+		return ""
+	}
+	return sentence("%s sent again on another connection: the target had closed the kept one, and answered nothing on it.",
+		plural(n, "request was", "requests were"))
+}
+
 // Phases are what each stretch of traffic showed so far.
 func (j *Judge) Phases() []Phase {
 	all := make([]Phase, 0, len(j.phases))
@@ -523,8 +539,8 @@ func (j *Judge) phaseReport(p *phase) Phase {
 	shown := p.shown()
 	// A window counts what was sent until it was sealed; what has been answered later was sent, too.
 	out := Phase{Name: p.name, Stage: p.stage, Expect: p.expect, Start: p.begin, Length: p.totals.to - p.totals.from,
-		Due: p.due, Sent: max(p.sent, p.hits), Hits: p.hits, Pending: p.totals.pending, Arms: j.arms(p, shown), Targets: j.targets(p, shown),
-		Lateness: lateness(shown)}
+		Due: p.due, Sent: max(p.sent, p.hits), Hits: p.hits, Pending: p.totals.pending, Resent: p.totals.resent,
+		Arms: j.arms(p, shown), Targets: j.targets(p, shown), Lateness: lateness(shown)}
 	switch {
 	case p.clean != nil:
 		out.Outcome, out.Sentence = p.clean.outcome, p.clean.why

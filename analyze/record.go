@@ -324,7 +324,7 @@ func contradiction(w *attack.Window) string {
 	case !plausible(w.Answers) || answered(w.Answers) != w.Hits:
 		return "hits are not those of its arms"
 	case w.Turns.Same > most || w.Turns.Switched > most || !bounded(w.Wake, most) || !bounded(w.Blocked, most) || !bounded(w.Opened, most) ||
-		w.Busy < 0 || w.Returned > most:
+		w.Busy < 0 || w.Returned > most || w.Resent > most:
 		return "a count is absurd"
 	}
 	for _, l := range w.Late {

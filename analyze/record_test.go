@@ -120,6 +120,7 @@ func TestReadRefuses(t *testing.T) {
 		{"more latencies than hits", window(`"due":1,"hits":1,"arms":{"1":{"hits":1,"response":"AQI"}}`), "arms"},
 		{"absurd", window(`"due":18446744073709551615,"hits":0,"pending":18446744073709551615`), "due is not"},
 		{"absurd turns", window(`"turns":{"same":18446744073709551615}`), "absurd"},
+		{"absurdly often sent again", window(`"resent":18446744073709551615`), "absurd"},
 		{"ids of nobody", window(`"due":1,"hits":1,"arms":{"1":{"hits":1}},"ids":[{"cause":"5xx","id":"c0a8f0e1-1234-4abc-9def-0123456789ab"}]`), "hits are not those of its arms"},
 		{"an id that is none", window(`"due":1,"hits":1,"unattributed":{"5xx":{"hits":1}},"ids":[{"cause":"5xx","id":"1"}]`), "line 2: request id: 1 bytes that are no UUID"},
 		{"targets that are not all of it", window(`"due":2,"hits":2,"arms":{"1":{"hits":2}},"targets":{"GET /":{"due":2,"arms":{"1":{"hits":1}}}}`), "its targets do not add up to it"},

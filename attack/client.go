@@ -98,6 +98,7 @@ type reply struct {
 	size     int64         // of the body, kept or not
 	answered time.Duration // on the client's clock
 	fresh    bool          // came on another connection than the one before
+	resent   bool          // the request was sent a second time: its first connection turned out to be closed
 	class    Class         // how it ended: Transport, Timeout, Truncated, or "" for a whole answer
 	unsent   bool          // this machine could not open a connection: nothing came of the hit, and the target is not to blame
 	err      error         // why
@@ -186,6 +187,7 @@ func (c *connection) do(ctx context.Context, n uint64, sent time.Duration) *repl
 	if c.reply.class == Transport && c.parser.got == 0 && idle >= idleForRetry && c.request.idempotent {
 		c.close()
 		c.attempt(ctx, sent, 0)
+		c.reply.resent = true
 	}
 	if expired := c.timer.end(); expired {
 		c.close() // it may end at any time

@@ -240,7 +240,7 @@ func TestStaleConnections(t *testing.T) {
 			}
 		}), &requests
 	}
-	ask := func(s *raw, pause time.Duration) []Class {
+	ask := func(s *raw, pause time.Duration) (classes []Class, resent bool) {
 		client, err := newClient(t.Context(), Plan{Target: target(s.url)})
 		if err != nil {
 			t.Fatal(err)
@@ -249,15 +249,57 @@ func TestStaleConnections(t *testing.T) {
 		defer c.close()
 		first := c.do(t.Context(), 0, c.now()).class
 		time.Sleep(pause)
-		return []Class{first, c.do(t.Context(), 0, c.now()).class}
+		second := c.do(t.Context(), 0, c.now())
+		return []Class{first, second.class}, second.resent
 	}
 	idle, requests := closing(50 * time.Millisecond)
-	if got := ask(idle, idleForRetry+50*time.Millisecond); got[0] != "" || got[1] != "" || requests.Load() != 2 {
-		t.Errorf("closed while idle: %q, %d requests", got, requests.Load())
+	if got, resent := ask(idle, idleForRetry+50*time.Millisecond); got[0] != "" || got[1] != "" || requests.Load() != 2 || !resent {
+		t.Errorf("closed while idle: %q, %d requests, sent again: %v", got, requests.Load(), resent)
 	}
 	busy, _ := closing(0)
-	if got := ask(busy, 0); got[0] != "" || got[1] != Transport {
-		t.Errorf("closed in use: %q", got)
+	if got, resent := ask(busy, 0); got[0] != "" || got[1] != Transport || resent {
+		t.Errorf("closed in use: %q, sent again: %v", got, resent)
+	}
+}
+
+// A request that went out twice is counted in the window sealed next, whatever sends it.
+func TestSentAgain(t *testing.T) {
+	t.Parallel()
+	s := rawServer(t, func(conn net.Conn, nth int) {
+		if nth == 1 {
+			conn.Close()
+			return
+		}
+		conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	})
+	for _, proxy := range []string{"", s.url} { // with a proxy net/http sends
+		p := Plan{Target: target(s.url), Rate: perSecond(10), Proxy: strings.TrimSuffix(proxy, "/products")}
+		client, err := newClient(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &run{plan: p, client: client, expect: p.Expect.parse(), now: client.now, ctx: t.Context()}
+		r.tally = newTally(p, r.now, 0)
+		r.tally.due, r.tally.end = Schedule{p.Rate}.DueBefore, 3*WindowLength
+		c := client.connection()
+		sender := sender{run: r, connection: c}
+		for i := range 3 {
+			due := time.Duration(i) * WindowLength
+			sent := c.now() + time.Duration(i)*2*idleForRetry // as if it had been idle for that long
+			r.tally.sent(due, sent, false)
+			if class := sender.send(uint64(i), due, sent); class != "" {
+				t.Errorf("proxy %q: hit %d: %s, %v", proxy, i, class, c.reply.err)
+			}
+		}
+		c.close()
+		r.tally.sealRest()
+		windows, _ := r.tally.sealed()
+		if len(windows) != 3 || windows[0].Resent != 2 || windows[1].Resent+windows[2].Resent != 0 {
+			t.Errorf("proxy %q: %+v, want 2 sent again, once", proxy, windows)
+		}
+		if client.transport != nil {
+			client.transport.CloseIdleConnections()
+		}
 	}
 }
 

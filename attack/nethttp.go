@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -86,6 +87,8 @@ func (c *client) scheme() string {
 func (c *connection) viaNetHTTP(ctx context.Context, deadline time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, deadline-c.now())
 	defer cancel()
+	connections := 0 // net/http takes another where one turned out to be closed
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }})
 	c.reply = reply{fresh: true}
 	c.parser.begin()
 	q, err := c.asNetHTTP(ctx, c.request)
@@ -96,6 +99,7 @@ func (c *connection) viaNetHTTP(ctx context.Context, deadline time.Duration) {
 		c.reply.unsent = ownLimit(err)
 		c.reply.fail(err)
 	}
+	c.reply.resent = connections > 1
 }
 
 func (c *connection) roundTrip(q *http.Request) error {

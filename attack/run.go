@@ -211,7 +211,7 @@ func (s *sender) send(number uint64, due, sent time.Duration) Class {
 	o := &s.outcome
 	*o = outcome{
 		number: number, target: request.target, due: due, sent: sent, answered: reply.answered,
-		class: r.expect.class(reply), status: reply.status, in: reply.size, out: int64(len(request.wire)),
+		class: r.expect.class(reply), status: reply.status, resent: reply.resent, in: reply.size, out: int64(len(request.wire)),
 	}
 	o.version, o.cause = s.connection.classify(r.plan.Classify)
 	o.turn = s.turn(reply.fresh, o.version)

@@ -40,6 +40,7 @@ type outcome struct {
 	version             []byte // empty: none was found
 	cause               Cause  // why not
 	turn                turn
+	resent              bool      // sent a second time
 	id                  RequestID // of one without a version, if hits have ids
 	example             string
 	in, out             int64 // bytes of the answer's body, and of the whole request
@@ -101,6 +102,7 @@ type carried struct {
 	late          map[int64]*lateAnswers
 	lateIDs       int
 	turns         Turns
+	resent        uint64
 	wake, blocked Histogram // of hits that were sent after their window was sealed
 	opened        Histogram
 	examples      []string
@@ -232,6 +234,9 @@ func (t *tally) answered(o *outcome) {
 		t.carried.turns.Same++
 	case turnSwitched:
 		t.carried.turns.Switched++
+	}
+	if o.resent {
+		t.carried.resent++
 	}
 	if o.example != "" {
 		t.carried.examples = append(t.carried.examples, o.example)
@@ -436,7 +441,7 @@ func (t *tally) sealRest() {
 		due := t.dueIn(t.first)
 		c := &t.carried
 		last := windowEnd(t.first) >= t.end
-		if last && due == 0 && c.turns == (Turns{}) && len(c.late)+len(c.wake)+len(c.blocked)+len(c.opened)+len(c.examples) == 0 {
+		if last && due == 0 && c.turns == (Turns{}) && c.resent == 0 && len(c.late)+len(c.wake)+len(c.blocked)+len(c.opened)+len(c.examples) == 0 {
 			break
 		}
 		t.seal(due)
@@ -461,6 +466,7 @@ func (t *tally) seal(due uint64) {
 		Answers:  w.answers,
 		Targets:  t.parts.sealed(w.parts, dues),
 		Turns:    t.carried.turns,
+		Resent:   t.carried.resent,
 		Wake:     w.wake,
 		Blocked:  w.blocked,
 		Opened:   t.carried.opened,

@@ -148,8 +148,9 @@ type Turns struct {
 // later. Everything in it adds.
 //
 // Due = Hits + Pending, and Hits are those of Arms and Unattributed. What belongs to no open window goes into the one
-// sealed next: late answers, turns, examples, opened connections, and the lateness of hits sent after their window was sealed. A hit that
-// this machine could not send, for want of files or ports, stays pending and is not counted as sent.
+// sealed next: late answers, turns, hits sent again, examples, opened connections, and the lateness of hits sent after their
+// window was sealed. A hit that this machine could not send, for want of files or ports, stays pending and is not counted
+// as sent.
 type Window struct {
 	Phase   string        `json:"phase"`
 	Index   int64         `json:"index"`     // on the grid that begins with the run
@@ -163,6 +164,7 @@ type Window struct {
 	Targets  map[string]*Part `json:"targets,omitempty"` // by name, of a load on several; without ids
 	Late     []Late           `json:"late,omitempty"`
 	Turns    Turns            `json:"turns"`
+	Resent   uint64           `json:"resent,omitempty"`   // of the answers since the window before, to hits sent twice: a kept connection was found closed
 	Wake     Histogram        `json:"wake,omitzero"`      // sent after due though a connection was free: the generator's doing
 	Blocked  Histogram        `json:"blocked,omitzero"`   // sent after due because every connection was busy: the target's doing
 	Opened   Histogram        `json:"opened,omitzero"`    // how long connections took to open, by dialing and handshake

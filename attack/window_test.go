@@ -131,7 +131,7 @@ func randomWindow(random *rand.Rand) Window {
 	w := Window{
 		Phase: "during", Index: random.Int64N(1e6), Start: time.Duration(random.Int64N(1e15)), Length: WindowLength,
 		Due: random.Uint64N(1e4), Sent: random.Uint64N(1e4), Hits: random.Uint64N(1e4), Pending: random.Uint64N(1e4),
-		Answers: answers(), Turns: Turns{random.Uint64N(9), random.Uint64N(9)}, Wake: histogram(), Blocked: histogram(),
+		Answers: answers(), Turns: Turns{random.Uint64N(9), random.Uint64N(9)}, Resent: random.Uint64N(3), Wake: histogram(), Blocked: histogram(),
 	}
 	parts := func() (parts map[string]*Part) {
 		if random.IntN(2) == 0 {
@@ -179,6 +179,7 @@ func TestWindowKeys(t *testing.T) {
 		Late: []Late{{Index: 31, Answers: Answers{Arms: map[string]*Tally{"2": {Hits: 1}}},
 			Targets: map[string]*Part{"POST /orders": {Answers: Answers{Arms: map[string]*Tally{"2": {Hits: 1}}}}}}},
 		Turns:    Turns{Same: 1, Switched: 2},
+		Resent:   3,
 		Wake:     Histogram{{5, 3}},
 		Examples: []string{"status 201, 0 bytes"},
 	}
@@ -189,7 +190,7 @@ func TestWindowKeys(t *testing.T) {
 		`{"id":"00000000-0000-0000-0000-000000000000","cause":"unrecognised","at_ns":8,"response":3,"service":2}],"beyond_ids":1,` +
 		`"targets":{"GET /products":{"due":2,"arms":{"1":{"hits":1,"first_ns":5,"last_ns":6}}},"POST /orders":{"due":1}},` +
 		`"late":[{"index":31,"arms":{"2":{"hits":1,"first_ns":0,"last_ns":0}},"targets":{"POST /orders":{"arms":{"2":{"hits":1,"first_ns":0,"last_ns":0}}}}}],` +
-		`"turns":{"same":1,"switched":2},"wake":"BQM","examples":["status 201, 0 bytes"]}`
+		`"turns":{"same":1,"switched":2},"resent":3,"wake":"BQM","examples":["status 201, 0 bytes"]}`
 	got, err := json.Marshal(w)
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s, want\n%s", err, got, want)

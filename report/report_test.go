@@ -148,7 +148,7 @@ var cases = map[string]told{
 	"crashed":      {seed: 1, most: 4 * time.Second, file: true},
 	"error":        {seed: 1, most: 4 * time.Second, end: analyze.End{Reason: "error", Error: "shift stage prod to 10%: access denied"}},
 	"attack-limited": {seed: 1, most: time.Second, attack: true, window: func(w *attack.Window) {
-		w.Busy, w.Returned = attack.WindowLength, 20
+		w.Busy, w.Returned, w.Resent = attack.WindowLength, 20, 1
 		w.Blocked.AddBin(attack.BinOf(time.Second), 5)
 	}, end: analyze.End{Reason: "budget"}},
 	"attack":         {seed: 1, most: 2 * time.Second, attack: true, canary: func(c *simulated.Canary) { c.Canary.Errors, c.Canary.Anonymous = 0.05, 0.02 }, end: analyze.End{Reason: "budget"}},
