@@ -111,6 +111,7 @@ func TestCapacityEndToEnd(t *testing.T) {
 	}{
 		{"carried", []string{"--url", target.URL, "--objective", "p50 <= 20s", "--max-rate", "150", "--from", "50", "--at-least", "100/s"}, 0, "CAPACITY AT-LEAST 150/s or more, at least 100/s"},
 		{"broken", []string{"--url", target.URL + "/broken", "--objective", "errors <= 50%", "--max-rate", "60", "--from", "30"}, exitReject, "CAPACITY TOO-LOW below 30/s"},
+		{"not carried", []string{"--url", target.URL + "/broken", "--objective", "errors <= 50%", "--max-rate", "60", "--from", "30", "--at-least", "45/s"}, exitReject, "CAPACITY TOO-LOW below 30/s, below 45/s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			beside(t)
