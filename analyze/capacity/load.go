@@ -25,8 +25,10 @@ func (l *load) lead(p *Plan) float64 {
 
 func (l *load) proven(p *Plan) bool { return math.Abs(l.lead(p)) >= float64(p.Votes)-rounding }
 
-// stuck is a rate so near to the truth that most long trials do not decide it.
-func (l *load) stuck(p *Plan) bool { return l.unsure > l.good+l.bad && !l.proven(p) }
+// stuck is a rate so near to the truth that most long trials do not decide it, or that they decide it this way and that.
+func (l *load) stuck(p *Plan) bool {
+	return (l.unsure > l.good+l.bad || min(l.good, l.bad) > 1) && !l.proven(p)
+}
 
 func (l *load) holds(p *Plan) bool { return !l.stuck(p) && l.lead(p) > rounding }
 func (l *load) fails(p *Plan) bool { return !l.stuck(p) && l.lead(p) < -rounding }
