@@ -493,9 +493,11 @@ func (j *Judge) Analysis() Analysis {
 		a.Checks = append(a.Checks, j.bake.report()...)
 	}
 	a.Phases = j.Phases()
-	if said := sentAgain(a.Phases); said != "" {
-		a.Notes = append(a.Notes, said)
+	resent := uint64(0)
+	for _, p := range a.Phases {
+		resent += p.Resent
 	}
+	a.Notes = append(a.Notes, sentAgain(resent)...)
 	for _, p := range j.phases {
 		if said := p.totals.standstills.said(); said != "" && p.during == nil { // there its check says so
 			a.Notes = append(a.Notes, sentence("Phase %s: %s.", p.name, said))
@@ -513,17 +515,13 @@ func (j *Judge) Analysis() Analysis {
 	return a
 }
 
-// sentAgain says how many requests went out twice; "" where none did.
-func sentAgain(phases []Phase) string {
-	n := uint64(0)
-	for _, p := range phases {
-		n += p.Resent
-	}
+// sentAgain says how many requests went out twice, where any did.
+func sentAgain(n uint64) []string {
 	if n == 0 {
-		return ""
+		return nil
 	}
-	return sentence("%s sent again on another connection: the target had closed the kept one, and answered nothing on it.",
-		plural(n, "request was", "requests were"))
+	return []string{sentence("%s sent again on another connection: the target had closed the kept one, and answered nothing on it.",
+		plural(n, "request was", "requests were"))}
 }
 
 // Phases are what each stretch of traffic showed so far.

@@ -78,6 +78,11 @@ func Rate(h Header, r Rating, trials []TrialReport, events []Event, end End) (Ra
 	for _, e := range events {
 		rated.Notes = append(rated.Notes, e.said()...)
 	}
+	resent := uint64(0)
+	for _, t := range trials {
+		resent += t.Resent
+	}
+	rated.Notes = append(rated.Notes, sentAgain(resent)...)
 	if b := rated.Result.Lower; b != nil {
 		for _, t := range trials {
 			if t.Rate == b.Rate && t.Outcome == capacity.Pass {

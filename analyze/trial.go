@@ -26,6 +26,7 @@ type TrialReport struct {
 	capacity.Done
 	Took     time.Duration `json:"took_ns"` // judged
 	Sent     float64       `json:"sent_per_s"`
+	Resent   uint64        `json:"resent,omitempty"` // hits sent a second time: their kept connection was found closed
 	Arms     []TrialArm    `json:"arms"`             // the stage first
 	Bursts   []float64     `json:"bursts,omitempty"` // by objective: how many times wider than independent ones they spread that broke it; 0: too few to say
 	Sentence string        `json:"sentence"`
@@ -432,7 +433,7 @@ func (j *Trial) Report(at time.Duration) TrialReport {
 	r := TrialReport{Took: took, Sentence: j.why, Breaker: j.tripped}
 	r.Done = capacity.Done{Trial: j.trial, Outcome: j.outcome, Leaning: j.leaning, At: at}
 	seconds := float64(max(j.all.windows, 1)) * attack.WindowLength.Seconds() // without those that were left out
-	r.Sent = float64(j.all.sent) / seconds
+	r.Sent, r.Resent = float64(j.all.sent)/seconds, j.all.resent
 	e := j.evidence()
 	r.Good = float64(e.canary.successes()) / seconds
 	r.Arms = j.arms(seconds)

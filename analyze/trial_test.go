@@ -70,6 +70,27 @@ func judged(t *testing.T, r Rating, stage simulated.Canary, change func(*attack.
 	return TrialReport{}
 }
 
+// What was sent again in a trial is in its report, and the search says it of all.
+func TestTrialSentAgain(t *testing.T) {
+	rating := DefaultRating()
+	rating.Objectives = objectives(t, "errors <= 1%")
+	good := simulated.Version{Name: "1", Median: 20 * time.Millisecond, Sigma: 0.5}
+	stage := simulated.Canary{Seed: 1, Rate: 1000, Timeout: 10 * time.Second, Patience: time.Second, Baseline: good, Canary: good}
+	trial := judged(t, rating, stage, func(w *attack.Window) {
+		if w.Index%10 == 0 {
+			w.Resent = 2
+		}
+	})
+	if trial.Resent < 4 || trial.Resent%2 != 0 {
+		t.Errorf("%d sent again", trial.Resent)
+	}
+	rating.Search = capacity.Plan{Lowest: 10, Highest: 1000}.Complete()
+	rated, err := Rate(Header{}, rating, []TrialReport{{Resent: 2}, {}, {Resent: 1}}, nil, End{})
+	if err != nil || len(rated.Notes) != 1 || !strings.HasPrefix(rated.Notes[0], "3 requests were sent again ") {
+		t.Errorf("%q, %v", rated.Notes, err)
+	}
+}
+
 func TestTrialOutcomes(t *testing.T) {
 	good := simulated.Version{Name: "1", Median: 20 * time.Millisecond, Sigma: 0.5, Errors: 0.0002}
 	healthy := simulated.Canary{Seed: 1, Rate: 1000, Share: 0.1, Timeout: 10 * time.Second, Patience: time.Second, Baseline: good, Canary: good}
