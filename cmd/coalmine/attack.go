@@ -26,7 +26,9 @@ func (w world) attackCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "attack",
 		Short: "Send traffic and show who answered, without judging",
-		Args:  cobra.NoArgs,
+		Long: `Send traffic and show who answered, without judging. One request is sent before the load, and if nobody answers it two
+more: if nobody answers these the load is not sent.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := errors.Join(t.check(w), o.check(), spare(t.reads(), o.writes(&t.requests))); err != nil {
 				return err
@@ -59,7 +61,7 @@ func (w world) attack(ctx context.Context, t *target, p *pace, o *output, durati
 		return err
 	}
 	plan.Phase, plan.Duration = analyze.Attack, duration
-	if _, err := attack.Probe(ctx, plan, 1); err != nil {
+	if err := reach(ctx, plan); err != nil {
 		return err
 	}
 	fmt.Fprintln(w.stderr, where)
@@ -98,6 +100,21 @@ func (w world) attack(ctx context.Context, t *target, p *pace, o *output, durati
 	}
 	if err == nil && ctx.Err() != nil {
 		err = exit{code: exitInterrupted}
+	}
+	return err
+}
+
+// reach asks whether anybody answers: once, and if not twice more, at a time. Of a target that breaks some connections one
+// answer is enough.
+func reach(ctx context.Context, plan attack.Plan) error {
+	sample, err := attack.Probe(ctx, plan, 1)
+	asked := len(sample.Answers)
+	if err == nil || asked == 0 || plan.Allowed() == 0 {
+		return err
+	}
+	sample, err = attack.Probe(ctx, plan, 2)
+	if asked += len(sample.Answers); err != nil && asked > 1 {
+		err = fmt.Errorf("%w, asked %d times", err, asked)
 	}
 	return err
 }

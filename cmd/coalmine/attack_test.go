@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -378,5 +380,35 @@ func TestStoryOnTargets(t *testing.T) {
 	}
 	if file, err := os.ReadFile(run); err != nil || strings.Contains(string(file), "s1") && strings.Contains(string(file), "X-Shop") {
 		t.Errorf("%v, or a header is in the run file", err)
+	}
+}
+
+// A target that breaks some connections is there: one answer in three is enough to begin, and three without one are not.
+func TestAttackAsksAgain(t *testing.T) {
+	t.Parallel()
+	for _, targets := range []bool{false, true} {
+		for broken, want := range map[int64]int{0: 0, 1: 0, 2: 0, 3: 1} {
+			var connections atomic.Int64
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			s.Config.ConnState = func(c net.Conn, state http.ConnState) {
+				if state == http.StateNew && connections.Add(1) <= broken {
+					c.Close()
+				}
+			}
+			s.Start()
+			t.Cleanup(s.Close)
+			args := []string{"attack", "--url", s.URL, "--out", "none", "--warm", "-1", "--max-requests", "8", "--rate", "1000"}
+			if targets {
+				args = append(args, "--targets", put(t, filepath.Join(t.TempDir(), "targets"), "GET /a\n\nGET /b\n", 0o600))
+			}
+			code, _, stderr := coalmine(t, t.Context(), nil, args...)
+			if said := strings.Contains(stderr, ", asked 3 times\n"); code != want || said != (code != 0) {
+				t.Errorf("%d broken, targets %v: exit %d, want %d\n%s", broken, targets, code, want, stderr)
+			}
+		}
+	}
+	code, _, stderr := coalmine(t, t.Context(), nil, "attack", "--url", "http://127.0.0.1:1/", "--out", "none", "--max-requests", "1")
+	if code != 1 || strings.Contains(stderr, "asked") || !strings.Contains(stderr, "connection refused") {
+		t.Errorf("exit %d\n%s", code, stderr)
 	}
 }
