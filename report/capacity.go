@@ -33,7 +33,7 @@ func CapacityLine(r analyze.Rated) string {
 	if r.Result.Stopped != "" {
 		line += ", " + r.Result.Stopped
 	}
-	return visible(fmt.Sprintf("%s, %s, %d trials, %s", line, strings.Join(bounds(r), " and "), r.Result.Trials, clockTime(r.Result.Took)))
+	return visible(fmt.Sprintf("%s, %s, %s, %s", line, strings.Join(bounds(r), " and "), plural(r.Result.Trials, "trial"), clockTime(r.Result.Took)))
 }
 
 func bounds(r analyze.Rated) (all []string) {
@@ -165,6 +165,10 @@ func capacityTable(w io.Writer, r analyze.Rated) error {
 	}
 	p.line("")
 	header, rows := trialRows(r)
+	if len(rows) == 0 {
+		p.wrap("", "No trial is over.")
+		return p.err
+	}
 	for i := range rows {
 		rows[i] = rows[i][:8]
 	}
@@ -186,6 +190,10 @@ func capacityMarkdown(w io.Writer, r analyze.Rated) error {
 	}
 	m.line("")
 	header, rows := trialRows(r)
+	if len(rows) == 0 {
+		m.paragraph("No trial is over.")
+		return m.err
+	}
 	m.table(header, rows, 1, 4, 8)
 	return m.err
 }

@@ -55,6 +55,12 @@ func TestCapacityReports(t *testing.T) {
 	s.Under, s.End = nil, analyze.End{Reason: "interrupted"}
 	hostile := ofCanary("\x1b[2J<script>\u202e")
 	hostile.Sentence = "\x1b[2J<script>alert(1)</script>"
+	if line := report.CapacityLine(analyze.Rated{Result: capacity.Result{Trials: 1}}); !strings.Contains(line, ", 1 trial, ") {
+		t.Error(line)
+	}
+	if lines := report.LiveCapacity(analyze.Searching{Rated: analyze.Rated{Trials: s.Trials[:1]}}, report.View{Width: 79, Height: 23}); !strings.HasSuffix(lines[0], " 1 trial") {
+		t.Error(lines[0])
+	}
 	for _, format := range report.Formats() {
 		show, err := report.NamedCapacity(format)
 		if err != nil {
@@ -66,6 +72,9 @@ func TestCapacityReports(t *testing.T) {
 				t.Fatalf("%s: %v", format, err)
 			}
 			check(t, name+" "+format, out.String(), format == "table")
+			if name == "empty" && strings.Contains(out.String(), "(pass)") {
+				t.Errorf("%s: explains what it does not show:\n%s", format, out.String())
+			}
 			if format == "html" && strings.Contains(out.String(), "<script") {
 				t.Errorf("%s: a script", name)
 			}

@@ -24,7 +24,7 @@ func LiveCapacity(s analyze.Searching, v View) []string {
 	if budget := s.Rating.Search.Budget; budget > 0 {
 		of = " of " + clock(budget)
 	}
-	l.line(piece{Strong, "capacity"}, piece{Plain, fmt.Sprintf("  %s%s  %d trials", clock(elapsed), of, len(s.Trials))})
+	l.line(piece{Strong, "capacity"}, piece{Plain, fmt.Sprintf("  %s%s  %s", clock(elapsed), of, plural(len(s.Trials), "trial"))})
 	l.line(piece{Plain, "known: " + capacitySpan(s.Rated)})
 	l.rates(s)
 	if s.Under != nil {

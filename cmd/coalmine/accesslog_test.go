@@ -23,7 +23,7 @@ func TestRequestIDs(t *testing.T) {
 	s := newSystem(t, emulator.Faults{Seed: 1, Gateway: emulator.Gateway{Deny: []string{"staging"}}})
 	dir := t.TempDir()
 	for _, asked := range []bool{false, true} {
-		if scenario, err := (&play{requests: requests{requestIDs: asked}}).scenario("products", nil); err != nil || scenario.Load.RequestIDs != asked {
+		if scenario, err := (&play{requests: requests{requestIDs: asked}, given: func(string) bool { return false }}).scenario("products", nil); err != nil || scenario.Load.RequestIDs != asked {
 			t.Errorf("--request-ids=%v: %+v, %v", asked, scenario.Load, err)
 		}
 	}

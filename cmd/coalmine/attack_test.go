@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -410,5 +412,46 @@ func TestAttackAsksAgain(t *testing.T) {
 	code, _, stderr := coalmine(t, t.Context(), nil, "attack", "--url", "http://127.0.0.1:1/", "--out", "none", "--max-requests", "1")
 	if code != 1 || strings.Contains(stderr, "asked") || !strings.Contains(stderr, "connection refused") {
 		t.Errorf("exit %d\n%s", code, stderr)
+	}
+}
+
+// A pipe that somebody reads gets the hits; one that nobody reads is told at once, and not waited for.
+func TestHitsIntoPipe(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := exec.Command("mkfifo", pipe).Run(); err != nil {
+		t.Skip("no mkfifo here: ", err)
+	}
+	attack := func(args ...string) (int, string, string) {
+		return coalmine(t, t.Context(), nil, append([]string{"attack", "--url", s.url, "--rate", "100", "--duration", "100ms", "-q"}, args...)...)
+	}
+	for flag, args := range map[string][]string{"--hits": {"--out", "none", "--hits", pipe}, "run file": {"--out", pipe}} {
+		code, stdout, stderr := attack(args...)
+		if want := "coalmine: " + flag + ": open " + pipe + ": a pipe that nobody reads yet"; code != exitUsage || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%q: exit %d\n%s%s, want %q", args, code, stdout, stderr, want)
+		}
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	var read []byte
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for lines := bufio.NewReader(reader); strings.Count(string(read), "\n") < 10; {
+			line, err := lines.ReadBytes('\n')
+			if read = append(read, line...); err != nil {
+				return
+			}
+		}
+	})
+	code, _, stderr := attack("--out", "none", "--hits", pipe, "--hits-format", "csv")
+	reader.SetReadDeadline(time.Now().Add(10 * time.Second)) // all is written by now
+	reading.Wait()
+	if n := strings.Count(string(read), "\n"); code != 0 || n != 10 {
+		t.Errorf("exit %d, %d hits\n%s", code, n, stderr)
 	}
 }

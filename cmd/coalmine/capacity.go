@@ -202,7 +202,17 @@ func (r *rating) zero(f *pflag.FlagSet) error {
 			return usagef("--%s: want more than 0, got %s", t.name, t.of)
 		}
 	}
+	for name, rate := range map[string]string{"at-least": r.atLeast, "from": r.from} {
+		if _, err := attack.ParseRate(rate); f.Changed(name) && err != nil {
+			return usagef("--%s: %w", name, err)
+		}
+	}
+	full := capacity.Plan{Full: r.trial}.Complete().Full
 	switch {
+	case r.short > full:
+		return usagef("--short-trial: want at most the time of --trial, %s, got %s", full, r.short)
+	case r.longest > 0 && r.longest < full:
+		return usagef("--longest-trial: want at least the time of --trial, %s, got %s", full, r.longest)
 	case f.Changed("soak") && r.soak == 0:
 		return usagef("--soak: want more than 0, or a negative time like -1s for none, got 0s")
 	case f.Changed("ramp") && r.ramp == 0:

@@ -47,7 +47,7 @@ func (c *connect) checkResolve(target string) error {
 	if host == "" || port == "" || err != nil {
 		return usagef("--resolve: want HOST:PORT:ADDRESS like api.example.com:443:192.0.2.1, got %q", c.resolve)
 	}
-	if u, err := url.Parse(target); target != "" && (err != nil || u.Hostname() != host || portOf(u) != port) {
+	if u, err := url.Parse(target); target != "" && (err != nil || !strings.EqualFold(u.Hostname(), host) || portOf(u) != port) {
 		return usagef("--resolve: %s:%s is not the host and port of the URL", host, port)
 	}
 	c.to = netip.AddrPortFrom(ip, 0).Addr().String()

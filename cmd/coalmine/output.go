@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -86,12 +87,24 @@ func (o *output) openFile(w world, command string, now time.Time) error {
 	default:
 		o.path = o.out
 	}
-	file, err := os.OpenFile(o.path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	file, err := openTo(o.path, os.O_TRUNC)
 	if err != nil {
 		return usagef("run file: %w: want --out FILE, or none", err)
 	}
 	o.file = file
 	return nil
+}
+
+// openTo opens a file to write to. A pipe without a reader would be waited for, and an interrupt not heard meanwhile.
+func openTo(name string, also int) (*os.File, error) {
+	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		also |= syscall.O_NONBLOCK
+	}
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|also, 0o600)
+	if errors.Is(err, syscall.ENXIO) {
+		err = fmt.Errorf("open %s: a pipe that nobody reads yet", name)
+	}
+	return file, err
 }
 
 // close writes the reports, and says where they and the evidence are.

@@ -28,7 +28,7 @@ func (p *pace) apply(plan *attack.Plan, t *target) error {
 	if p.warmup < 0 {
 		return usagef("--warmup: want 0 or more, got %s", p.warmup)
 	}
-	if p.pacer == "" {
+	if !t.given("pacer") {
 		return usage(plan.Validate())
 	}
 	if t.rate != "" {

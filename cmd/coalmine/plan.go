@@ -51,7 +51,7 @@ tier, data transfer, cache or WAF.
 			if q.Policy, err = p.policy(onLoopback); err != nil {
 				return err
 			}
-			t := target{rate: rate, maxRate: q.MaxRate}
+			t := target{rate: rate, maxRate: q.MaxRate, given: c.Flags().Changed}
 			if rate != "auto" {
 				asked, err := t.rateFor(map[bool]string{true: "http://127.0.0.1"}[onLoopback], 100, 1000)
 				if err != nil {

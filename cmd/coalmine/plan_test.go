@@ -198,6 +198,7 @@ func TestPlanBadInput(t *testing.T) {
 		{[]string{"--percent", "100"}, "--percent: want more than 0 and less than 100, got 100"},
 		{[]string{"--percent", "NaN"}, "--percent: want more than 0 and less than 100, got NaN"},
 		{[]string{"--rate", "fast"}, "--rate: want requests per time"},
+		{[]string{"--rate", ""}, "--rate: want requests per time"},
 		{[]string{"--rate", "5000"}, "--rate: 5000/s is above --max-rate 1000/s"},
 		{[]string{"--max-rate", "0"}, "--max-rate: want more than 0, got 0"},
 		{[]string{"--format", "pdf"}, `unknown format "pdf": want one of json, table`},

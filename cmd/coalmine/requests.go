@@ -197,7 +197,7 @@ func (q *requests) openHits() (err error) {
 	if q.hits == "" {
 		return nil
 	}
-	if q.logFile, err = os.OpenFile(q.hits, os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+	if q.logFile, err = openTo(q.hits, 0); err != nil {
 		return usagef("--hits: %w", err)
 	}
 	return nil

@@ -124,7 +124,7 @@ func (p *play) scenario(name string, client *stage.Client) (scenarios.Scenario, 
 		return s, err
 	}
 	s.Load.RequestIDs = s.Load.RequestIDs || p.requestIDs
-	if p.rate != "" {
+	if p.given("rate") {
 		rate, err := attack.ParseRate(p.rate)
 		if err != nil {
 			return s, fmt.Errorf("--rate: %w", err)

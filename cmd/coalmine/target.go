@@ -235,7 +235,7 @@ func whereURL(raw string) string {
 
 // rateFor reads --rate; without one the default, which is higher where the load stays on this machine.
 func (t *target) rateFor(to string, otherwise, onLoopback float64) (vegeta.Rate, error) {
-	if t.rate == "" {
+	if t.rate == "" && !t.given("rate") {
 		if t.stays(to) {
 			otherwise = onLoopback
 		}
