@@ -16,12 +16,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"coalmine/analyze"
+	"coalmine/attack"
 )
 
 // shop answers as two versions in turn, and remembers what it was asked.
@@ -335,6 +337,68 @@ func TestHeaderCommandTimesOut(t *testing.T) {
 	}
 }
 
+// What a command has started ends with it when it is given up, and none of it is left when coalmine is done with it.
+func TestHeaderCommandsChildren(t *testing.T) {
+	t.Parallel()
+	held := filepath.Join(t.TempDir(), "held") // a pipe that has an end when nobody holds it any more
+	if err := syscall.Mkfifo(held, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, script := range map[string]string{
+		"hangs":                   "exec 3>" + held + "; sleep 60 & echo on >&3; sleep 60",
+		"leaves a child at large": "exec 3>" + held + "; sleep 60 & echo on >&3; echo value",
+	} {
+		var giving sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		giving.Go(func() {
+			if value, _, err := (headerCommand{"X", []string{"sh", "-c", script}}).value(ctx, time.Minute); err == nil {
+				t.Errorf("%s: %q", what, value)
+			}
+		})
+		reader, err := os.Open(held) // waits for the script
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader.SetReadDeadline(time.Now().Add(20 * time.Second))
+		lines := bufio.NewReader(reader)
+		if line, err := lines.ReadString('\n'); line != "on\n" {
+			t.Errorf("%s: %q, %v", what, line, err)
+		}
+		if what == "hangs" {
+			cancel()
+		}
+		if _, err := lines.ReadByte(); err != io.EOF {
+			t.Errorf("%s: its child is left: %v", what, err)
+		}
+		giving.Wait()
+		cancel()
+		reader.Close()
+	}
+
+	once := filepath.Join(t.TempDir(), "once")
+	script := "test -e " + once + " || { touch " + once + "; echo value; exit; }; exec 3>" + held + "; exec sleep 60"
+	q := requests{commands: []headerCommand{{"X", []string{"sh", "-c", script}}}, refresh: time.Millisecond}
+	if err := q.runCommands(t.Context(), new(attack.Live)); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.Open(held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	q.stopCommands()
+	raw, err := reader.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Read(func(fd uintptr) bool {
+		if n, err := syscall.Read(int(fd), make([]byte, 1)); n != 0 || err != nil {
+			t.Errorf("a refresh goes on when all is done: %d, %v", n, err)
+		}
+		return true
+	})
+}
+
 // Targets that name their host need no --url; what is signed is what all hits of a second have in common.
 func TestSignedTargets(t *testing.T) {
 	t.Parallel()
@@ -424,11 +488,11 @@ func TestHitsIntoPipe(t *testing.T) {
 	if err := exec.Command("mkfifo", pipe).Run(); err != nil {
 		t.Skip("no mkfifo here: ", err)
 	}
-	attack := func(args ...string) (int, string, string) {
+	send := func(args ...string) (int, string, string) {
 		return coalmine(t, t.Context(), nil, append([]string{"attack", "--url", s.url, "--rate", "100", "--duration", "100ms", "-q"}, args...)...)
 	}
 	for flag, args := range map[string][]string{"--hits": {"--out", "none", "--hits", pipe}, "run file": {"--out", pipe}} {
-		code, stdout, stderr := attack(args...)
+		code, stdout, stderr := send(args...)
 		if want := "coalmine: " + flag + ": open " + pipe + ": a pipe that nobody reads yet"; code != exitUsage || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%q: exit %d\n%s%s, want %q", args, code, stdout, stderr, want)
 		}
@@ -448,7 +512,7 @@ func TestHitsIntoPipe(t *testing.T) {
 			}
 		}
 	})
-	code, _, stderr := attack("--out", "none", "--hits", pipe, "--hits-format", "csv")
+	code, _, stderr := send("--out", "none", "--hits", pipe, "--hits-format", "csv")
 	reader.SetReadDeadline(time.Now().Add(10 * time.Second)) // all is written by now
 	reading.Wait()
 	if n := strings.Count(string(read), "\n"); code != 0 || n != 10 {

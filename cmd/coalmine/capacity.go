@@ -104,6 +104,9 @@ func (r *rating) run(ctx context.Context, w world, f *pflag.FlagSet) error {
 		return err
 	}
 	defer stop()
+	o := &r.output
+	o.also = func() error { return r.target.done(w) }
+	defer o.also()
 	if err := r.configure(ctx, w, f); err != nil {
 		return err
 	}
@@ -112,9 +115,6 @@ func (r *rating) run(ctx context.Context, w world, f *pflag.FlagSet) error {
 	if err := r.Prepare(ctx, where, "coalmine/"+version); err != nil {
 		return err
 	}
-	o := &r.output
-	o.also = func() error { return r.target.done(w) }
-	defer o.also()
 	o.live.state = searched{}
 	if err := o.open(w, "capacity", time.Now()); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"sync"
 	"time"
 
 	"coalmine/attack"
@@ -38,9 +39,12 @@ func (c headerCommand) value(ctx context.Context, timeout time.Duration) (value,
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
 	cmd.WaitDelay = time.Second // a child of the command may hold its output open
+	grouped(cmd)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err = cmd.Run()
+	if err = cmd.Run(); errors.Is(err, exec.ErrWaitDelay) {
+		killGroup(cmd)
+	}
 	said, _, _ = strings.Cut(strings.TrimSpace(stderr.String()), "\n")
 	value = strings.TrimSpace(stdout.String())
 	switch {
@@ -79,9 +83,14 @@ func (q *requests) runCommands(ctx context.Context, live *attack.Live) error {
 	if len(q.commands) == 0 || q.refresh == 0 {
 		return nil
 	}
-	ctx, q.stopCommands = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	q.stopCommands = func() {
+		cancel()
+		running.Wait() // or what runs would be left behind
+	}
 	for _, c := range q.commands {
-		go func() {
+		running.Go(func() {
 			ticks := time.NewTicker(q.refresh)
 			defer ticks.Stop()
 			for {
@@ -98,7 +107,7 @@ func (q *requests) runCommands(ctx context.Context, live *attack.Live) error {
 					live.Trouble(fmt.Sprintf("--header-command %s=%s: %s: the old value is sent on", c.name, c.args[0], err))
 				}
 			}
-		}()
+		})
 	}
 	return nil
 }

@@ -35,14 +35,14 @@ type requests struct {
 	signing          *stage.Signing
 	log              *attack.HitLog
 	logFile          *os.File
-	stopCommands     context.CancelFunc
+	stopCommands     func() // and waits until they have
 }
 
 const usualRefresh = 45 * time.Minute // tokens mostly last an hour
 
 func (q *requests) flags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&q.headers, "header", "H", nil, "`HEADER` as \"Name: value\", repeatable; values are never written anywhere")
-	f.StringArrayVar(&q.headerCommands, "header-command", nil, "`NAME=COMMAND`: a header whose value the command prints; run without a shell, repeatable")
+	f.StringArrayVar(&q.headerCommands, "header-command", nil, "`NAME=COMMAND`: a header whose value the command prints; run without a shell and unable to ask at the terminal, repeatable")
 	f.DurationVar(&q.refresh, "refresh", usualRefresh, "run --header-command anew so often; 0 for never")
 	f.StringVar(&q.keyFile, "api-key-file", "", "`FILE` that holds the API key, sent as x-api-key")
 	f.StringVar(&q.keyEnv, "api-key-env", "", "environment variable `NAME` that holds the API key")
