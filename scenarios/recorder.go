@@ -21,6 +21,7 @@ type Recorder struct {
 	phase   string
 	looked  time.Duration
 	watched time.Time
+	lost    bool // the file cannot be written any more, and that was told
 
 	mu     sync.Mutex
 	events []analyze.Event // not yet told
@@ -33,7 +34,9 @@ func NewRecorder(h analyze.Header, file *analyze.Writer) (*Recorder, error) {
 		return nil, err
 	}
 	judge.KeepTimeline()
-	file.Write(analyze.Record{Header: &h})
+	if file.Write(analyze.Record{Header: &h}); file.Err() != nil {
+		return nil, fmt.Errorf("run file: %w", file.Err())
+	}
 	return &Recorder{Judge: judge, file: file, started: h.Started}, nil
 }
 
@@ -108,6 +111,11 @@ func (r *Recorder) send(ctx context.Context, plan attack.Plan, detail map[string
 			r.Note(analyze.ClockJump, map[string]string{"by": jump.String()})
 		}
 		r.add(window)
+		// The load goes on: verdict and reports come from memory, and what a story has begun has to be brought to its end.
+		if err := r.file.Err(); err != nil && !r.lost {
+			r.lost = true
+			plan.Trouble(fmt.Sprintf("the run file cannot be written any more: %s: what follows is not in it", err))
+		}
 		due += window.Due
 		if done = enough(window); done {
 			break
