@@ -14,6 +14,7 @@ const (
 	mostBlocks    = 12   // that a spread is seen over: they grow with the trial, because a queue that is nearly full moves slowly
 	batches       = 20   // of windows, whose means are compared with each other
 	enoughLooks   = 100  // independent ones, until a rate counts as held
+	unrelated     = 0.6  // of all windows: if they are worth so many looks, they have little to do with each other
 	still         = 0.1  // means that spread by less of their mean do not move
 	growth        = 0.1  // of the goal width: an overload by so much still shows
 	harmless      = 0.25 // of a bound: where response times stay below it, it does not matter how they move

@@ -139,6 +139,12 @@ func TestTrialNearSaturation(t *testing.T) {
 	if got := judge(trial, nil, none, small); got.Outcome != capacity.Pass {
 		t.Errorf("two waves far below the bound: %s: %s", got.Outcome, got.Sentence)
 	}
+	rng := rand.New(rand.NewPCG(1, 9))
+	short := trial
+	short.Shortest, short.Longest = 4*time.Second, 8*time.Second
+	if got := judge(short, nil, none, func(int) time.Duration { return time.Duration(100+rng.IntN(200)) * time.Millisecond }); got.Outcome != capacity.Pass {
+		t.Errorf("windows that have nothing to do with each other, in a short trial: %s: %s", got.Outcome, got.Sentence)
+	}
 	quick := trial
 	quick.Purpose = capacity.Bisect
 	if got := judge(quick, nil, none, slow); got.Outcome != capacity.Pass {

@@ -295,7 +295,7 @@ func (j *Trial) sawEnough() string {
 		return ""
 	}
 	mean, sd, looks := j.ticks.moves()
-	if looks >= enoughLooks || sd < still*mean {
+	if looks >= min(enoughLooks, unrelated*float64(len(j.ticks))) || sd < still*mean {
 		return ""
 	}
 	matters := false
