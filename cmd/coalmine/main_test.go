@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("COALMINE_TEST_MAIN") != "" {
 		os.Exit(process())
 	}
+	flag.Set("test.parallel", "4") // stories wait more than they work; -parallel on the command line has the last word
 	os.Exit(m.Run())
 }
 
