@@ -15,7 +15,8 @@
 // TLS 0.91 to 1.22 of wrk's, 1.10 in the median, and 3.0 to 4.2 times vegeta's. Four fifths of that is the kernel's time for
 // one write and one read.
 //
-// Of 40,000/s on one core all are sent, where vegeta sends 42 %. At 5,000/s, of which vegeta sends some at a time and each of
+// Hits go out 16 to 43 us after they are due at 200, 1,000 and 10,000/s in the median, where a bare loop in C around a timerfd is 45
+// to 107 us late in the same runs; 0.4 to 1.8 ms at the 99th percentile. Of 40,000/s on one core all are sent, where vegeta sends 42 %. At 5,000/s, of which vegeta sends some at a time and each of
 // these goes out on its own, it takes 0.74 to 1.04 of vegeta's CPU time, where a loop in C that does nothing but wait, write and
 // read takes 0.64 to 1.0 (testdata/floor.c; six runs): two wake-ups a hit are nearly all of it.
 package attack
