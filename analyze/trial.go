@@ -280,8 +280,10 @@ func (j *Trial) throttled() string {
 	return sentence("%s of %s answers are 429", Count(k), Count(n))
 }
 
-// fewestErrors that tell of how they spread.
-const fewestErrors = 20
+const (
+	fewestErrors = 20   // that tell of how they spread
+	nearRate     = 1.06 // times a rate or less: errors spread alike at both
+)
 
 // rising reports that response times rise as those of an overload do that matters to the width of the interval.
 func (j *Trial) rising() bool {
@@ -312,7 +314,7 @@ func (j *Trial) sawEnough() string {
 
 // burstsNear is how errors spread in the trial nearest to a rate that has seen enough of them, and was no plain overload.
 func burstsNear(rate float64, objective int, earlier []TrialReport) (bursts float64) {
-	nearest := math.Log(1.06)
+	nearest := math.Log(nearRate)
 	for _, t := range earlier {
 		if apart := math.Abs(math.Log(t.Rate / rate)); objective < len(t.Bursts) && t.Bursts[objective] > 0 && apart <= nearest {
 			nearest, bursts = apart, t.Bursts[objective]

@@ -9,7 +9,7 @@ import (
 )
 
 // newSleep prepares exact sleeps that end with ctx, maybe early: whoever sleeps asks the clock. They are those of a
-// timerfd that Go's poller waits for like for a connection: 30 to 60 us late, without a thread of its own.
+// timerfd that Go's poller waits for like for a connection, without a thread of its own: late by what the machine takes to wake up, which lead makes up for.
 func newSleep(ctx context.Context) (sleep func(time.Duration), end func()) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
