@@ -234,3 +234,64 @@ func TestRatingPlans(t *testing.T) {
 		t.Errorf("patience %s", got)
 	}
 }
+
+// A trial counts nothing of windows in which this machine stood still, of those before and after them, and of their late
+// answers; the last window only where none can come after it. Each window has a bit of its own as its hits, and its late ones
+// another, 16 higher.
+func TestTrialLeavesOut(t *testing.T) {
+	errors, latency := []string{"errors <= 1%"}, []string{"p99 <= 250ms"}
+	hits := func(n uint64) attack.Answers {
+		return attack.Answers{Arms: map[string]*attack.Tally{"1": {Hits: n, Response: attack.Histogram{{Bin: 1, Count: n}}}}}
+	}
+	for name, c := range map[string]struct {
+		objectives []string
+		late       string // a digit a window: how many of its 20 requests
+		by         time.Duration
+		longest    int // windows
+		want       string
+	}{
+		"nothing is late":                   {errors, "000000000", time.Second, 16, "11111111_"},
+		"nothing comes after":               {errors, "000000000", time.Second, 9, "111111111"},
+		"one of twenty is allowed":          {errors, "111111111", time.Second, 9, "111111111"},
+		"neighbours":                        {errors, "000020000", time.Second, 9, "111___111"},
+		"first and last":                    {errors, "200000002", time.Second, 9, "__11111__"},
+		"two apart share their neighbours":  {errors, "000202000", time.Second, 9, "11_____11"},
+		"two in a row":                      {errors, "000990000", time.Second, 9, "11____111"},
+		"in the one after":                  {errors, "002002000", time.Second, 9, "1______11"},
+		"after the end":                     {errors, "000000020", time.Second, 9, "111111___"},
+		"a window is not late to errors":    {errors, "000090000", 90 * time.Millisecond, 9, "111111111"},
+		"a tenth of the bound is to it":     {latency, "000090000", 26 * time.Millisecond, 9, "111___111"},
+		"less than a tenth of it is not so": {latency, "000090000", 24 * time.Millisecond, 9, "111111111"},
+	} {
+		r := DefaultRating()
+		r.Objectives, r.WarmUp = objectives(t, c.objectives...), 0
+		longest := time.Duration(c.longest) * attack.WindowLength
+		j, err := NewTrial(r, capacity.Trial{Rate: 200, Shortest: longest, Longest: longest, Risk: 0.01}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, late := range c.late {
+			w := attack.Window{Index: int64(i), Start: time.Duration(i) * attack.WindowLength, Length: attack.WindowLength,
+				Due: 20, Sent: 20, Hits: 1 << i, Answers: hits(1 << i)}
+			w.Wake.AddBin(attack.BinOf(c.by), uint64(late-'0'))
+			w.Wake.AddBin(0, 20-uint64(late-'0'))
+			if i >= 2 {
+				w.Late = []attack.Late{{Index: int64(i - 2), Answers: hits(1 << (i - 2 + 16))}}
+			}
+			j.Add(w)
+		}
+		counted := j.Report(0).Arms[0].Hits
+		var got, late strings.Builder
+		for i := range c.late {
+			got.WriteByte("_1"[counted>>i&1])
+			late.WriteByte("_1"[counted>>(i+16)&1])
+		}
+		if got.String() != c.want {
+			t.Errorf("%s: windows %s count of %s, want %s", name, &got, c.late, c.want)
+		}
+		const told = 6 // by windows of which it is certain that they were counted or left out
+		if late.String()[:told] != c.want[:told] {
+			t.Errorf("%s: late answers of %s count of %s, want of %s", name, &late, c.late, c.want[:told])
+		}
+	}
+}
