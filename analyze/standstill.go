@@ -18,68 +18,40 @@ const (
 	mostLeftOut     = Percentage(1. / 3) // of the requests; beyond that the rest is no fair picture of the time
 )
 
-// standstills decides which windows' response times count. It is one window behind: the next shows whether the machine
-// stood still when the answers of this one were read.
+// standstills decides which windows' response times count.
 type standstills struct {
-	policy  ValidityPolicy
-	held    *attack.Window
-	skip    bool // the next window comes right after a standstill
-	dropped map[int64]bool
-
+	sieve
 	left       uint64 // due in windows that were left out
 	kept       uint64 // due in the others
 	sent, late uint64 // of those; late by wake-late
 }
 
 func newStandstills(v ValidityPolicy) *standstills {
-	return &standstills{policy: v, dropped: map[int64]bool{}}
+	s := &standstills{}
+	s.sieve = newSieve(v.wakeLate(), standstillTimes*float64(v.WakeShare), s.leave)
+	return s
 }
 
 // add takes the next window and gives back one whose response times count, if that is known of any now.
-func (s *standstills) add(w *attack.Window) (kept *attack.Window) {
-	switch {
-	case s.stoodIn(w):
-		if s.held != nil {
-			s.leave(s.held)
-		}
-		s.leave(w)
-		s.held, s.skip = nil, true
-		return nil
-	case s.skip:
-		s.leave(w)
-		s.skip = false
-		return nil
-	}
-	kept = s.rest()
-	s.held = w
-	return kept
-}
-
-// beside takes a window that is not counted: the first that is may come right after a standstill.
-func (s *standstills) beside(w *attack.Window) { s.skip = s.stoodIn(w) }
+func (s *standstills) add(w *attack.Window) (kept *attack.Window) { return s.keep(s.sieve.add(w)) }
 
 // rest gives back the last window: none comes after it.
-func (s *standstills) rest() (kept *attack.Window) {
-	if kept = s.held; kept != nil {
-		s.held = nil
-		s.kept += kept.Due
-		s.sent += kept.Sent
-		s.late += surelyAbove(kept.Wake, s.policy.wakeLate())
-	}
-	return kept
-}
+func (s *standstills) rest() (kept *attack.Window) { return s.keep(s.sieve.rest()) }
 
-func (s *standstills) stoodIn(w *attack.Window) bool {
-	late := surelyAbove(w.Wake, s.policy.wakeLate())
-	return float64(late) > standstillTimes*float64(s.policy.WakeShare)*float64(w.Due)
+func (s *standstills) keep(w *attack.Window) *attack.Window {
+	if w != nil {
+		s.kept += w.Due
+		s.sent += w.Sent
+		s.late += s.lateIn(w)
+	}
+	return w
 }
 
 // leave leaves a window out. What went out in it after its own windows were sealed stays late: those windows are counted.
 func (s *standstills) leave(w *attack.Window) {
-	s.dropped[w.Index] = true
 	s.left += w.Due
 	if went := w.Wake.Total() + w.Blocked.Total(); went > w.Sent {
-		earlier := min(went-w.Sent, surelyAbove(w.Wake, s.policy.wakeLate()))
+		earlier := min(went-w.Sent, s.lateIn(w))
 		s.sent += earlier
 		s.late += earlier
 	}

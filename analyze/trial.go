@@ -49,10 +49,8 @@ type Trial struct {
 	from    time.Duration // of what is judged
 	begun   bool
 	first   int64
-	to      time.Duration  // of all windows
-	held    *attack.Window // the last: the next may show that this machine stood still in it
-	skip    bool           // the next comes right after a standstill
-	dropped map[int64]bool // windows in which it did, and those beside them
+	to      time.Duration // of all windows
+	sieve   sieve
 	all     totals
 	half    evidence
 	ticks   ticks // of what is judged
@@ -74,6 +72,7 @@ type aim struct {
 func NewTrial(r Rating, t capacity.Trial, earlier []TrialReport) (*Trial, error) {
 	levels := sequential.Levels{Alpha: t.Risk, Beta: t.Risk / float64(len(r.Objectives)), Budget: uint64(t.Rate*t.Longest.Seconds()) + 1}
 	j := &Trial{rating: r, trial: t, breaker: breaker{policy: r.Breaker}}
+	j.sieve = newSieve(j.late(), mostLate, j.answers)
 	for i, o := range r.Objectives {
 		bound, err := sequential.NewBound(o.theta(), levels)
 		if err != nil {
@@ -103,7 +102,7 @@ func (j *Trial) Add(w attack.Window) {
 	}
 	j.to = w.End()
 	if j.tripped = j.breaker.add(&w); w.Index >= j.first {
-		j.take(w)
+		j.take(&w)
 		j.look()
 	}
 	if j.tripped != "" && !j.settled {
@@ -114,35 +113,15 @@ func (j *Trial) Add(w attack.Window) {
 }
 
 // take counts the window before this one, unless this machine stood still in either, or just before.
-func (j *Trial) take(w attack.Window) {
-	if j.dropped == nil {
-		j.dropped = map[int64]bool{}
-	}
-	standstill := 20*surelyAbove(w.Wake, j.late()) > w.Due
-	switch {
-	case standstill && j.held != nil:
-		j.dropped[j.held.Index] = true
-		j.answers(j.held)
-		fallthrough
-	case standstill:
-		j.dropped[w.Index] = true
-		j.answers(&w)
-		j.held, j.skip = nil, true
-	case j.skip:
-		j.dropped[w.Index] = true
-		j.answers(&w)
-		j.skip = false
-	default:
-		if j.held != nil {
-			j.count(j.held)
-		}
-		j.held = &w
-	}
-	if j.held != nil && j.took() >= j.trial.Longest { // nothing comes after it
-		j.count(j.held)
-		j.held = nil
+func (j *Trial) take(w *attack.Window) {
+	j.count(j.sieve.add(w))
+	if j.took() >= j.trial.Longest {
+		j.count(j.sieve.rest())
 	}
 }
+
+// mostLate of the due requests may be: more are a standstill.
+const mostLate = 1. / 20
 
 // late is how late a request may be sent: what matters to a bound on latency, and never less than the policy has it. Where
 // there is none, a window.
@@ -158,6 +137,9 @@ func (j *Trial) late() time.Duration {
 }
 
 func (j *Trial) count(w *attack.Window) {
+	if w == nil {
+		return
+	}
 	j.all.add(w)
 	j.tell(w.Index, j.evidenceOf(w.Answers, 0))
 	j.answers(w)
@@ -171,7 +153,7 @@ func (j *Trial) count(w *attack.Window) {
 // answers counts the late ones of a window, which belong to others, where those were counted.
 func (j *Trial) answers(w *attack.Window) {
 	for _, l := range w.Late {
-		if l.Index >= j.first && !j.dropped[l.Index] {
+		if l.Index >= j.first && !j.sieve.dropped[l.Index] {
 			j.all.late(l)
 			j.tell(w.Index, j.evidenceOf(l.Answers, 0))
 		}
@@ -369,7 +351,7 @@ func (j *Trial) patient(e *evidence) bool {
 // void is why the trial says nothing: the load was not what it should have been, or not understood.
 func (j *Trial) void() string {
 	v := j.rating.Validity
-	if n, all := len(j.dropped), int(j.took()/attack.WindowLength); all >= 30 && 2*n > all {
+	if n, all := len(j.sieve.dropped), int(j.took()/attack.WindowLength); all >= 30 && 2*n > all {
 		return sentence("the load generator was late: this machine stood still in %d of %d tenths of a second, and sent more than %s after requests were due though a connection was free", n, all, Short(j.late()))
 	}
 	if j.all.due < fewestValid {
