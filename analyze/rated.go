@@ -96,6 +96,9 @@ func Rate(h Header, r Rating, trials []TrialReport, events []Event, end End) (Ra
 	rated.Arm = rated.ownRates()
 	rated.Asked = rated.asked()
 	rated.Sentence = rated.says()
+	if hasty := rated.Hasty(); hasty != "" {
+		rated.Sentence += sentence(" %s.", capital(hasty))
+	}
 	return rated, nil
 }
 
@@ -131,9 +134,43 @@ func (r Rated) Void() bool {
 	case r.End.Reason == EndChanged, r.End.Reason == "unreadable":
 		return true
 	case r.Result.Kind == capacity.Generator && r.Asked == Undecided:
-		return r.Rating.AtLeast > 0 || r.Result.Lower == nil
+		return r.Rating.AtLeast > 0 || r.Result.Lower == nil || !r.Result.Lower.Proven
 	}
 	return false
+}
+
+// Open reports that the search came to no answer that it can stand by.
+func (r Rated) Open() bool {
+	switch r.Result.Kind {
+	case capacity.Unfinished, capacity.Drifting, capacity.Unsettled:
+		return true
+	}
+	return r.Result.Lower != nil && !r.Result.Lower.Proven
+}
+
+// Hasty says that trials were too short for any of them to prove a bound, "" if they were not.
+func (r Rated) Hasty() string {
+	n := 0
+	if !r.Open() {
+		return ""
+	}
+	for _, t := range r.Trials {
+		switch {
+		case t.Purpose != capacity.Confirm, t.Outcome == capacity.Invalid, t.Longest < r.Rating.Search.Longest: // the budget cut it
+		case t.Outcome != capacity.Undecided:
+			return ""
+		default:
+			n++
+		}
+	}
+	const help = ": longer ones (--longest-trial) or looser objectives would help"
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "the one confirming trial was not decided" + help
+	}
+	return sentence("none of %d confirming trials was decided", n) + help
 }
 
 // PerSecondOf writes a rate: "812/s".
@@ -169,10 +206,13 @@ func (r *Rated) says() string {
 		if lower == nil {
 			return sentence("The stage throttles at the lowest rate, %s, already: that is a quota, not capacity.", PerSecondOf(upper.Rate))
 		}
-		return sentence("Quota-limited: the stage throttles at %s, and the objectives%s hold at %s%s. That is a quota, not capacity.", PerSecondOf(upper.Rate), whose, PerSecondOf(lower.Rate), r.Arm.at(lower))
+		return sentence("Quota-limited: the stage throttles at %s, and the objectives%s %s at %s%s. That is a quota, not capacity.", PerSecondOf(upper.Rate), whose, holds(lower), PerSecondOf(lower.Rate), r.Arm.at(lower))
 	case capacity.Generator:
 		if lower == nil {
 			return sentence("The load generator cannot carry the lowest rate: %s.", r.lastAt(upper.Rate, capacity.Invalid))
+		}
+		if !lower.Proven {
+			return sentence("The load generator cannot carry %s, and is the bottleneck; %s %s at %s%s.", PerSecondOf(upper.Rate), whosObjectives(whose), held(lower), PerSecondOf(lower.Rate), r.Arm.at(lower))
 		}
 		return sentence("The capacity%s is at least %s%s; the load generator cannot carry more, and is the bottleneck.", whose, PerSecondOf(lower.Rate), r.Arm.at(lower))
 	case capacity.Drifting:
@@ -182,6 +222,9 @@ func (r *Rated) says() string {
 		}
 		return sentence("The target got %s. There is no one capacity; last, %s.", how, span)
 	case capacity.Unsettled:
+		if r.Hasty() != "" {
+			return sentence("Undecided: %s.", span)
+		}
 		return sentence("Undecided: trials of that length prove no rate, %s. Longer trials, or looser objectives, would.", span)
 	}
 	why := ""
@@ -217,6 +260,13 @@ func held(b *capacity.Bound) string {
 		return "held"
 	}
 	return "seemed to hold"
+}
+
+func holds(b *capacity.Bound) string {
+	if b.Proven {
+		return "hold"
+	}
+	return held(b)
 }
 
 func failed(b *capacity.Bound) string {

@@ -33,6 +33,9 @@ func CapacityLine(r analyze.Rated) string {
 	if r.Result.Stopped != "" {
 		line += ", " + r.Result.Stopped
 	}
+	if hasty := r.Hasty(); hasty != "" {
+		line += ", " + hasty
+	}
 	return visible(fmt.Sprintf("%s, %s, %s, %s", line, strings.Join(bounds(r), " and "), plural(r.Result.Trials, "trial"), clockTime(r.Result.Took)))
 }
 
@@ -47,20 +50,58 @@ func clockTime(d time.Duration) string {
 	return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
 }
 
-// capacitySpan is the interval in a few characters, and of one arm its own.
+// capacitySpan is what is proven of the interval in a few characters, and of one arm its own; then what only seems so.
 func capacitySpan(r analyze.Rated) string {
-	var lower, upper float64
-	if b := r.Result.Lower; b != nil {
-		lower = b.Rate
+	proven, seemed := provenSpan(r), seemed(r)
+	switch {
+	case seemed == "":
+		return proven
+	case proven == unknown:
+		return "nothing proven, " + seemed
 	}
-	if b := r.Result.Upper; b != nil {
-		upper = b.Rate
-	}
-	if r.Arm == nil || lower == 0 && upper == 0 {
-		return between(lower, upper)
-	}
-	return fmt.Sprintf("%s of the stage, %s", between(lower, upper), ownSpan(*r.Arm))
+	return proven + ", " + seemed
 }
+
+func provenSpan(r analyze.Rated) string {
+	var lower, upper float64
+	var own analyze.ArmRates
+	if r.Arm != nil {
+		own = *r.Arm
+	}
+	if b := r.Result.Lower; b != nil && b.Proven {
+		lower = b.Rate
+	} else {
+		own.Lower = 0
+	}
+	if b := r.Result.Upper; b != nil && b.Proven {
+		upper = b.Rate
+	} else {
+		own.Upper = 0
+	}
+	span := between(lower, upper)
+	if r.Arm == nil || span == unknown {
+		return span
+	}
+	return fmt.Sprintf("%s of the stage, %s", span, ownSpan(own))
+}
+
+// seemed are the bounds that no trial has proven, "" if there are none.
+func seemed(r analyze.Rated) string {
+	var all []string
+	of := ""
+	if r.Arm != nil {
+		of = " of the stage"
+	}
+	if b := r.Result.Lower; b != nil && !b.Proven {
+		all = append(all, analyze.PerSecondOf(b.Rate)+of+" seemed to hold")
+	}
+	if b := r.Result.Upper; b != nil && !b.Proven {
+		all = append(all, analyze.PerSecondOf(b.Rate)+of+" seemed to fail")
+	}
+	return strings.Join(all, " and ")
+}
+
+const unknown = "unknown"
 
 func between(lower, upper float64) string {
 	switch {
@@ -71,7 +112,7 @@ func between(lower, upper float64) string {
 	case upper > 0:
 		return "below " + analyze.PerSecondOf(upper)
 	}
-	return "unknown"
+	return unknown
 }
 
 // ownSpan is the interval in rates of an arm.
@@ -215,7 +256,7 @@ func capacityJUnit(w io.Writer, r analyze.Rated) error {
 		asked.settle(r.Asked, r.Sentence)
 	case kind == capacity.TooLow:
 		asked.Failure = because(string(kind), r.Sentence)
-	case kind == capacity.Unfinished, kind == capacity.Unsettled, kind == capacity.Drifting:
+	case r.Open():
 		asked.Skipped = because(string(kind), r.Sentence)
 	}
 	suite := testsuite{

@@ -58,6 +58,12 @@ func TestCapacityReports(t *testing.T) {
 	if line := report.CapacityLine(analyze.Rated{Result: capacity.Result{Trials: 1}}); !strings.Contains(line, ", 1 trial, ") {
 		t.Error(line)
 	}
+	unsure := ofCanary("2").Rated
+	unsure.Trials = unsure.Trials[2:3]
+	unsure.Trials[0].Outcome, unsure.Trials[0].Longest = capacity.Undecided, time.Hour
+	if line := report.CapacityLine(unsure); !strings.Contains(line, ", the one confirming trial was not decided: longer ones (--longest-trial) or looser objectives would help, p99") {
+		t.Error(line)
+	}
 	if lines := report.LiveCapacity(analyze.Searching{Rated: analyze.Rated{Trials: s.Trials[:1]}}, report.View{Width: 79, Height: 23}); !strings.HasSuffix(lines[0], " 1 trial") {
 		t.Error(lines[0])
 	}
@@ -80,6 +86,52 @@ func TestCapacityReports(t *testing.T) {
 			}
 			if name == "capacity" {
 				golden(t, "capacity."+format, out.Bytes())
+			}
+		}
+	}
+}
+
+// What no trial has proven is nowhere said as if one had.
+func TestCapacityUnproven(t *testing.T) {
+	bound := func(rate float64, proven bool) *capacity.Bound { return &capacity.Bound{Rate: rate, Proven: proven} }
+	for want, c := range map[string]struct {
+		lower, upper *capacity.Bound
+		arm          bool
+	}{
+		"nothing proven, 10/s seemed to hold":                                  {lower: bound(10, false)},
+		"nothing proven, 20/s seemed to fail":                                  {upper: bound(20, false)},
+		"nothing proven, 10/s seemed to hold and 20/s seemed to fail":          {bound(10, false), bound(20, false), false},
+		"10/s or more, 20/s seemed to fail":                                    {bound(10, true), bound(20, false), false},
+		"below 20/s, 10/s seemed to hold":                                      {bound(10, false), bound(20, true), false},
+		"10/s to 20/s":                                                         {bound(10, true), bound(20, true), false},
+		"unknown":                                                              {},
+		"nothing proven, 10/s of the stage seemed to hold":                     {bound(10, false), nil, true},
+		"below 20/s of the stage, 2/s of v2, 10/s of the stage seemed to hold": {bound(10, false), bound(20, true), true},
+		"10/s to 20/s of the stage, 1/s to 2/s of v2":                          {bound(10, true), bound(20, true), true},
+	} {
+		rating := analyze.DefaultRating()
+		rating.Search = capacity.Plan{Lowest: 10, Highest: 40}.Complete()
+		r := analyze.Rated{Rating: rating, Result: capacity.Result{Kind: capacity.Unfinished, Lower: c.lower, Upper: c.upper, Stopped: "interrupted"}, End: analyze.End{Reason: "interrupted"}, Sentence: "Unfinished."}
+		if c.arm {
+			r.Arm = &analyze.ArmRates{Version: "2", Share: 0.1, Lower: 1, Upper: 2}
+		}
+		if line := report.CapacityLine(r); !strings.HasPrefix(line, "coalmine: CAPACITY UNFINISHED "+want+", interrupted, ") {
+			t.Errorf("%q, want %q", line, want)
+		}
+		if lines := report.LiveCapacity(analyze.Searching{Rated: r}, report.View{Width: 120, Height: 9}); lines[1] != "known: "+want {
+			t.Errorf("%q, want %q", lines[1], want)
+		}
+		for format, shown := range map[string]string{"markdown": "capacity " + want, "junit": want, "html": "capacity " + want + "</span>"} {
+			show, err := report.NamedCapacity(format)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			if err := show(&out, r); err != nil || !strings.Contains(out.String(), shown) || strings.Contains(out.String(), "or more") != strings.Contains(want, "or more") {
+				t.Errorf("%s: %v, want %q\n%s", format, err, shown, out.String())
+			}
+			if format == "html" && strings.Contains(out.String(), "interval holds the capacity") == strings.Contains(want, "seemed") {
+				t.Errorf("%s: what the interval holds is not as proven", want)
 			}
 		}
 	}
@@ -117,7 +169,7 @@ func TestLiveCapacityPage(t *testing.T) {
 	if err := report.LiveCapacityPage(&page, s); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{" data-live", "RUNNING", "trial 5, bisect at 489.9/s", `id="data">{"charts":[]`, "380/s to 600/s of the stage, 38/s to 60/s of v2"} {
+	for _, want := range []string{" data-live", "RUNNING", "trial 5, bisect at 489.9/s", `id="data">{"charts":[]`, "below 600/s of the stage, 60/s of v2, 380/s of the stage seemed to hold"} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("no %q", want)
 		}

@@ -193,6 +193,7 @@ type searchPage struct {
 	Knees                                           []knee
 	Trials                                          grid
 	Arms                                            bool
+	Seems                                           bool // an end of the interval is not proven
 }
 
 func newSearchPage(r analyze.Rated, under *analyze.TrialReport) searchPage {
@@ -206,6 +207,7 @@ func newSearchPage(r analyze.Rated, under *analyze.TrialReport) searchPage {
 	for _, f := range capacityFacts(r) {
 		p.Facts = append(p.Facts, fact{Name: f[0], Value: visible(f[1])})
 	}
+	p.Seems = seemed(r) != ""
 	p.Trials.Head, p.Trials.Rows = trialRows(r)
 	for _, row := range p.Trials.Rows {
 		for i := range row {
@@ -229,7 +231,7 @@ func newSearchPage(r analyze.Rated, under *analyze.TrialReport) searchPage {
 func capacityTone(r analyze.Rated) string {
 	kind := r.Result.Kind
 	switch {
-	case r.Asked == analyze.Pass, r.Rating.AtLeast == 0 && (kind == capacity.Found || kind == capacity.AtLeast || kind == capacity.Quota):
+	case r.Asked == analyze.Pass, r.Rating.AtLeast == 0 && !r.Open() && (kind == capacity.Found || kind == capacity.AtLeast || kind == capacity.Quota):
 		return "promote"
 	case r.Asked == analyze.Fail, kind == capacity.TooLow:
 		return "reject"
@@ -263,7 +265,7 @@ var capacityBody = template.Must(template.New("capacity").Parse(`<header id="ver
 </header>
 <section id="facts"><dl class="details">{{range .Facts}}<div><dt>{{.Name}}</dt><dd>{{.Value}}</dd></div>{{end}}</dl></section>
 <section id="knee" class="knee"><h2>The knee</h2>
-<p class="caption">Each mark is a trial: a dot held, a cross failed, a ring is not decided, a small dot says nothing of the target{{if .Arms}}; grey is the whole stage, blue the baseline, orange the canary{{end}}. Rates are the stage's. Both axes are logarithmic. The shaded interval holds the capacity.</p>
+<p class="caption">Each mark is a trial: a dot held, a cross failed, a ring is not decided, a small dot says nothing of the target{{if .Arms}}; grey is the whole stage, blue the baseline, orange the canary{{end}}. Rates are the stage's. Both axes are logarithmic. The shaded interval {{if .Seems}}seems to hold{{else}}holds{{end}} the capacity.</p>
 {{range .Knees}}<figure><figcaption>{{.Title}} ({{.Unit}}) by requests per second</figcaption>
 <svg viewBox="0 0 1060 340" role="img" aria-label="{{.Title}} of each trial by its rate; the table below has the numbers">
 {{with .Band}}<rect class="band" x="{{printf "%.1f" .From}}" y="16" width="{{printf "%.1f" .Wide}}" height="284"></rect>{{end}}

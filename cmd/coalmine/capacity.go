@@ -410,7 +410,7 @@ func ratedCode(r analyze.Rated) int {
 		return exitReject
 	case r.Void():
 		return exitVoid
-	case r.Rating.AtLeast > 0, kind == capacity.Unfinished, kind == capacity.Drifting, kind == capacity.Unsettled:
+	case r.Rating.AtLeast > 0, r.Open():
 		return exitInconclusive
 	}
 	return 0

@@ -249,7 +249,7 @@ func TestCapacityInterrupted(t *testing.T) {
 	}{
 		{"probe", 1, "", "coalmine: "},
 		{"warm-up", 20, "Unfinished, interrupted: nothing is known.", "coalmine: CAPACITY UNFINISHED unknown, interrupted, p50 <= 20s"},
-		{"trials", 200, "Unfinished, interrupted: the objectives", "/s or more, interrupted, p50 <= 20s"},
+		{"trials", 200, "Unfinished, interrupted: the objectives", "/s seemed to hold, interrupted, p50 <= 20s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -309,7 +309,7 @@ func TestCapacityChangedUnderTest(t *testing.T) {
 	if junit := string(read(t, dir, "junit.xml")); !strings.Contains(junit, `errors="1"`) {
 		t.Errorf("%s", junit)
 	}
-	reshown(t, dir, file, stdout, "CAPACITY UNFINISHED 100/s or more, undecided against 50/s, stage changed under test: canary percent: 30.0 -> 20.0, p50 <= 20s")
+	reshown(t, dir, file, stdout, "CAPACITY UNFINISHED nothing proven, 100/s seemed to hold, undecided against 50/s, stage changed under test: canary percent: 30.0 -> 20.0, p50 <= 20s")
 }
 
 // valid holds JSON to a part of the schema that is published.
@@ -476,7 +476,7 @@ func TestCapacityServed(t *testing.T) {
 	for _, c := range [][2]string{
 		{s.page, " data-live"}, {s.page, "RUNNING"}, {s.page, "The knee"}, {s.page, "trial 3, confirm at 400/s"},
 		{s.metrics, "coalmine_capacity_bound_requests_per_second{bound=\"lower\"} 400\n"}, {s.metrics, `coalmine_requests_sent_total{phase="trial"}`},
-		{s.first, `"title":"RUNNING capacity 400/s or more"`}, {s.first, `"ended":false`}, {s.last, `"title":"UNFINISHED capacity 400/s or more"`}, {s.last, `"ended":true`},
+		{s.first, `"title":"RUNNING capacity nothing proven, 400/s seemed to hold"`}, {s.first, `"ended":false`}, {s.last, `"title":"UNFINISHED capacity nothing proven, 400/s seemed to hold"`}, {s.last, `"ended":true`},
 	} {
 		if !strings.Contains(c[0], c[1]) {
 			t.Errorf("no %s in %.3000s", c[1], c[0])
@@ -504,11 +504,11 @@ func TestCapacityInTerminal(t *testing.T) {
 		"--short-trial", "200ms", "--trial", "1h", "--warm-up", "0s", "--cool-down", "10ms", "--no-self-check", "--budget", "20h")...)
 	shown := ansi.Strip(string(e.until(t, "trial 5, confirm at 400/s ░"))) + ansi.Strip(string(e.until(t, "stage")))
 	e.master.Write([]byte{3})
-	said := ansi.Strip(string(e.until(t, "coalmine: CAPACITY UNFINISHED 400/s or more, interrupted,")))
+	said := ansi.Strip(string(e.until(t, "coalmine: CAPACITY UNFINISHED nothing proven, 400/s seemed to hold, interrupted,")))
 	if code := e.left(t); code != exitInterrupted {
 		t.Errorf("exit %d, want 130", code)
 	}
-	for _, want := range []string{"trial 1, bracket at 50/s, 200ms: pass", "capacity  0:0", "known: 200/s or more", "50/s ━"} {
+	for _, want := range []string{"trial 1, bracket at 50/s, 200ms: pass", "capacity  0:0", "known: nothing proven, 200/s seemed to hold", "50/s ━"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("no %q in\n%s", want, shown)
 		}
