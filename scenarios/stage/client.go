@@ -157,7 +157,7 @@ func load(ctx context.Context, c Config, endpoint string) (aws.Config, error) {
 	}
 	cfg.Logger = logging.Nop{}
 	cfg.Retryer = func() aws.Retryer { return retryer(loopback) }
-	cfg.HTTPClient = awshttp.NewBuildableClient().WithTimeout(30 * time.Second)
+	cfg.HTTPClient = readable{awshttp.NewBuildableClient().WithTimeout(30 * time.Second)}
 	cfg.APIOptions = append(cfg.APIOptions, middleware.AddUserAgentKey("coalmine"))
 	return cfg, nil
 }
