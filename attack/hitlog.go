@@ -36,7 +36,9 @@ type HitLog struct {
 	versions atomic.Pointer[map[string]string]
 	naming   sync.Mutex
 
+	to      measured
 	out     *bufio.Writer
+	ends    []int64 // in the file, of the hits in out
 	encode  vegeta.Encoder
 	every   time.Duration // of due times, at most one hit each; 0: all
 	hold    time.Duration
@@ -53,6 +55,7 @@ type HitLog struct {
 // HitsLogged says what became of the hits.
 type HitsLogged struct {
 	Written uint64
+	Lost    uint64 // left out because writing failed, which is an error
 	Sampled uint64 // left out because so many a second were asked for
 	Dropped uint64 // left out because the log could not keep up
 	Moved   uint64 // so late that they have the timestamp of another
@@ -83,8 +86,9 @@ type loggedTarget struct {
 
 // NewHitLog writes to w in format gob, json or csv, at most so many hits a second; 0: all.
 func NewHitLog(w io.Writer, format string, perSecond float64) (*HitLog, error) {
-	l := &HitLog{in: make(chan logged, hitsWaiting), out: bufio.NewWriterSize(w, 1<<16), done: make(chan struct{}), most: hitsHeld,
+	l := &HitLog{in: make(chan logged, hitsWaiting), to: measured{Writer: w}, done: make(chan struct{}), most: hitsHeld,
 		buckets: make(map[int64][]logged), last: make(map[string]*series), sampled: -1}
+	l.out = bufio.NewWriterSize(&l.to, 1<<16)
 	switch format {
 	case "gob":
 		l.encode = vegeta.NewEncoder(l.out)
@@ -150,6 +154,7 @@ func (l *HitLog) version(text []byte) string {
 func (l *HitLog) Close() (HitsLogged, error) {
 	close(l.in)
 	<-l.done
+	l.report.Lost += uint64(len(l.ends))
 	l.report.Dropped = l.dropped.Load()
 	return l.report, l.err
 }
@@ -225,14 +230,31 @@ func (l *HitLog) one(h *logged) {
 		l.err = l.encode(&vegeta.Result{Attack: h.version, Seq: s.next, Code: uint16(h.status), Timestamp: time.Unix(0, h.due), Latency: h.latency,
 			BytesOut: h.target.body, BytesIn: uint64(h.bytesIn), Error: string(h.class), Method: h.target.method, URL: h.target.url})
 	}
-	if l.err == nil {
-		s.next++
-		l.report.Written++
+	if l.err != nil {
+		l.report.Lost++
+		return
 	}
+	s.next++
+	l.ends = append(l.ends, l.to.n+int64(l.out.Buffered()))
 }
 
 func (l *HitLog) flush() {
 	if l.err == nil {
 		l.err = l.out.Flush()
 	}
+	written, _ := slices.BinarySearch(l.ends, l.to.n+1)
+	l.report.Written += uint64(written)
+	l.ends = append(l.ends[:0], l.ends[written:]...)
+}
+
+// measured knows how much was written.
+type measured struct {
+	io.Writer
+	n int64
+}
+
+func (c *measured) Write(data []byte) (int, error) {
+	n, err := c.Writer.Write(data)
+	c.n += int64(n)
+	return n, err
 }

@@ -224,6 +224,43 @@ func TestHitLogNeverWaits(t *testing.T) {
 	}
 }
 
+// limited takes so many bytes, and then no more.
+type limited struct {
+	bytes.Buffer
+	most int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	n, _ := l.Buffer.Write(p[:min(len(p), l.most-l.Len())])
+	if n < len(p) {
+		return n, errors.New("disk full")
+	}
+	return n, nil
+}
+
+// What was written of the hits, and what was lost, is told to the hit, also where writing fails in the middle of one.
+func TestHitLogCountsWhatIsLost(t *testing.T) {
+	for _, format := range []string{"csv", "json"} {
+		for _, most := range []int{0, 1, 5000, 1<<16 - 1, 1 << 16, 1<<16 + 1, 100_000, 1 << 20} {
+			const n = 2000
+			disk := limited{most: most}
+			log, err := NewHitLog(&disk, format, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tell := log.hear(Plan{Target: target("http://127.0.0.1/")}, time.Now())
+			for i := range n {
+				tell(&outcome{due: time.Duration(i) * time.Millisecond, answered: time.Minute, version: []byte("1")})
+			}
+			said, err := log.Close()
+			whole := uint64(bytes.Count(disk.Bytes(), []byte("\n")))
+			if said.Written != whole || said.Lost != n-whole || said.Dropped != 0 || (err != nil) != (whole < n) {
+				t.Errorf("%s, %d bytes: %+v, %v; %d lines of %d", format, most, said, err, whole, n)
+			}
+		}
+	}
+}
+
 // What a hit costs who carries it, "told", and what the goroutine that writes needs for it, which bounds the rate.
 func BenchmarkHitLog(b *testing.B) {
 	for _, format := range []string{"told", "gob", "json", "csv", "gob sampled"} {

@@ -91,7 +91,9 @@ func (o *output) openFile(w world, command string, now time.Time) error {
 	if err != nil {
 		return usagef("run file: %w: want --out FILE, or none", err)
 	}
-	o.file = file
+	run := &drain{file: file, pause: usualPause}
+	run.urge() // it is written on the way
+	o.file = run
 	return nil
 }
 

@@ -35,6 +35,7 @@ type requests struct {
 	signing          *stage.Signing
 	log              *attack.HitLog
 	logFile          *os.File
+	drain            *drain // to it
 	stopCommands     func() // and waits until they have
 }
 
@@ -217,7 +218,8 @@ func (q *requests) logHits(p *attack.Plan) error {
 			return usagef("--hits: %w", err)
 		}
 	}
-	if q.log, err = attack.NewHitLog(q.logFile, q.hitsFormat, sample); err != nil {
+	q.drain = &drain{file: q.logFile, pause: usualPause}
+	if q.log, err = attack.NewHitLog(q.drain, q.hitsFormat, sample); err != nil {
 		return usagef("--hits: %w", err)
 	}
 	p.Hits = q.log
@@ -237,12 +239,14 @@ func (q *requests) done(w world) error {
 		q.logFile.Close()
 		return nil
 	}
+	q.drain.urge() // the run is over
 	said, err := q.log.Close()
 	if lost := q.logFile.Close(); err == nil {
 		err = lost
 	}
 	if err != nil {
-		return fmt.Errorf("--hits %s is not whole: %w", q.hits, err)
+		lost := said.Lost + said.Dropped
+		return fmt.Errorf("--hits %s is not whole: %w, %d of %d hits are lost", q.hits, err, lost, said.Written+lost)
 	}
 	if said == (attack.HitsLogged{}) {
 		return nil // nothing was sent
