@@ -203,9 +203,14 @@ func endEmulator(t *testing.T, path string) {
 	}
 }
 
+// freeAddress is not on 127.0.0.1 where it need not be: no connection of anybody's begins there, which might take the port
+// before it is listened on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.77.0.1:0")
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

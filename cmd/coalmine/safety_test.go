@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -112,6 +113,18 @@ func (s *system) canaried(t *testing.T) {
 	t.Fatal("no canary was made in 30 s")
 }
 
+// measured waits until a run has evidence of its canary.
+func measured(t *testing.T, file string) {
+	t.Helper()
+	evidence := regexp.MustCompile(`{"window":{"phase":"during".*"hits":[1-9]`)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if data, _ := os.ReadFile(file); evidence.Match(data) {
+			return
+		}
+	}
+	t.Error("no answer with the canary made in 30 s")
+}
+
 // written is the path of a file that holds the text.
 func written(t *testing.T, name, text string) string {
 	t.Helper()
@@ -148,12 +161,11 @@ func TestInterrupt(t *testing.T) {
 	beside(t)
 	s := newSystem(t, emulator.Faults{Seed: 1})
 	ctx, interrupt := context.WithCancel(t.Context())
+	file := filepath.Join(t.TempDir(), "run.ndjson")
 	go func() {
-		s.canaried(t)
-		time.Sleep(300 * time.Millisecond)
+		measured(t, file)
 		interrupt()
 	}()
-	file := filepath.Join(t.TempDir(), "run.ndjson")
 	code, stdout, stderr := coalmine(t, ctx, s.env, "run", scenario(t), "--format", "json", "--out", file)
 	var a analyze.Analysis
 	if err := json.Unmarshal([]byte(stdout), &a); err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -201,92 +202,90 @@ func TestLatency(t *testing.T) {
 	if got := (Latency{Median: time.Second}).sample(draw{}); got != time.Second {
 		t.Errorf("sigma 0: %v", got)
 	}
+}
 
-	s := startStack(t, Faults{Versions: map[string]Version{"1": {Latency: Latency{Median: 30 * time.Millisecond}}}})
+// TestLatencyOfRequests: a version takes as long as it is told to.
+func TestLatencyOfRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := offline(t, Faults{Versions: map[string]Version{"1": {Latency: Latency{Median: 30 * time.Millisecond}}}})
+		if took := s.took("prod"); took != 30*time.Millisecond {
+			t.Errorf("30 ms took %v", took)
+		}
+	})
+}
+
+func (s *stack) took(stage string) time.Duration {
+	s.Helper()
 	begun := time.Now()
-	s.get("prod", "/products")
-	if took := time.Since(begun); took < 30*time.Millisecond || took > 2*time.Second {
-		t.Errorf("30 ms took %v", took)
-	}
+	s.get(stage, "/products")
+	return time.Since(begun)
 }
 
 // TestColdStart: every environment is started once, and as many as there are requests at a time.
 func TestColdStart(t *testing.T) {
-	s := startStack(t, Faults{Versions: map[string]Version{"1": {ColdStart: 400 * time.Millisecond, Latency: Latency{Median: 100 * time.Millisecond}}}})
-	took := func() time.Duration {
-		begun := time.Now()
-		s.get("prod", "/products")
-		return time.Since(begun)
-	}
-	if d := took(); d < 500*time.Millisecond {
-		t.Errorf("the first request took %v", d)
-	}
-	if d := took(); d >= 500*time.Millisecond {
-		t.Errorf("the second request took %v", d)
-	}
-	cold := make(chan bool, 3)
-	for range 3 {
-		go func() { cold <- took() >= 500*time.Millisecond }()
-	}
-	n := 0
-	for range 3 {
-		if <-cold {
-			n++
+	synctest.Test(t, func(t *testing.T) {
+		const cold, warm = 500 * time.Millisecond, 100 * time.Millisecond
+		s := offline(t, Faults{Versions: map[string]Version{"1": {ColdStart: cold - warm, Latency: Latency{Median: warm}}}})
+		if first, second := s.took("prod"), s.took("prod"); first != cold || second != warm {
+			t.Errorf("the first request took %v, the second %v; want %v and %v", first, second, cold, warm)
 		}
-	}
-	if n != 2 {
-		t.Errorf("three requests at once with one environment warm: %d cold starts, want 2", n)
-	}
+		took := make(chan time.Duration, 3)
+		for range 3 {
+			go func() { took <- s.took("prod") }()
+		}
+		if first, second, third := <-took, <-took, <-took; first != warm || second != cold || third != cold {
+			t.Errorf("three requests at once with one environment warm: %v, %v, %v; want one of them warm", first, second, third)
+		}
+	})
 }
 
 // TestPropagation: a change arrives in steps, never goes back on a host, and is complete after the time given.
 func TestPropagation(t *testing.T) {
-	old, new, newer := &release{}, &release{}, &release{}
-	h := newHosts(old)
-	const over = 160 * time.Millisecond
-	h.change(new, over, draw{1, 1})
-	begun := time.Now()
-	count := func() (n map[*release]int) {
-		n = map[*release]int{}
-		for host := range hostCount {
-			n[h.serving(host)]++
+	synctest.Test(t, func(t *testing.T) {
+		old, new, newer := &release{}, &release{}, &release{}
+		h := newHosts(old)
+		const over = 160 * time.Millisecond
+		h.change(new, over, draw{1, 1})
+		count := func() (n map[*release]int) {
+			n = map[*release]int{}
+			for host := range hostCount {
+				n[h.serving(host)]++
+			}
+			return n
 		}
-		return n
-	}
-	if n := count(); n[old] != hostCount {
-		t.Errorf("at once: %d of %d hosts have the old release", n[old], hostCount)
-	}
-	last, steps := 0, map[int]bool{}
-	for time.Since(begun) < over {
-		n := count()[new]
-		if n < last {
-			t.Fatalf("a host went back: %d after %d", n, last)
+		had := map[int]bool{}
+		for step := range hostCount + 1 {
+			if n := count(); n[new] != step || n[old] != hostCount-step {
+				t.Errorf("after %v: %d of %d hosts have the new release, want %d", over/hostCount*time.Duration(step), n[new], hostCount, step)
+			}
+			for host := range hostCount {
+				if has := h.serving(host) == new; had[host] && !has {
+					t.Errorf("host %d went back", host)
+				} else {
+					had[host] = has
+				}
+			}
+			time.Sleep(over / hostCount)
 		}
-		last, steps[n] = n, true
-		time.Sleep(2 * time.Millisecond)
-	}
-	time.Sleep(5 * time.Millisecond)
-	if n := count(); n[new] != hostCount || len(steps) < 4 {
-		t.Errorf("after %v: %d of %d hosts, in %d steps", over, n[new], hostCount, len(steps))
-	}
-	h.change(newer, 0, draw{1, 2})
-	if n := count(); n[newer] != hostCount {
-		t.Errorf("without propagation: %v", n)
-	}
+		h.change(newer, 0, draw{1, 2})
+		if n := count(); n[newer] != hostCount {
+			t.Errorf("without propagation: %v", n)
+		}
+	})
 }
 
-func TestPropagationOnTheWire(t *testing.T) {
-	s := startStack(t, Faults{Propagation: 400 * time.Millisecond})
-	s.mustPatch("prod", "replace /variables/lambdaAlias staging")
-	begun := time.Now()
-	first := s.versions("prod", 10)
-	if first["1"] == 0 && time.Since(begun) < 200*time.Millisecond {
-		t.Errorf("right after the change: %v", first)
-	}
-	time.Sleep(time.Until(begun.Add(410 * time.Millisecond)))
-	if after := s.versions("prod", 50); after["2"] != 50 {
-		t.Errorf("after the propagation: %v", after)
-	}
+func TestPropagationToRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := offline(t, Faults{Propagation: 400 * time.Millisecond})
+		s.mustPatch("prod", "replace /variables/lambdaAlias staging")
+		if first := s.versions("prod", 10); first["1"] != 10 {
+			t.Errorf("right after the change: %v", first)
+		}
+		time.Sleep(400 * time.Millisecond)
+		if after := s.versions("prod", 50); after["2"] != 50 {
+			t.Errorf("after the propagation: %v", after)
+		}
+	})
 }
 
 func TestThrottle(t *testing.T) {

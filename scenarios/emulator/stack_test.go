@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -57,15 +58,19 @@ func startWith(t testing.TB, f Faults, o Options) *stack {
 			t.Error(err)
 		}
 	})
+	return newStack(t, s, transport)
+}
+
+func newStack(t testing.TB, server *Server, transport http.RoundTripper) *stack {
 	config := aws.Config{
 		Region:       "eu-central-1",
 		Credentials:  credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
-		BaseEndpoint: aws.String(s.URL()),
+		BaseEndpoint: aws.String(server.URL()),
 		HTTPClient:   &http.Client{Transport: transport},
 	}
 	return &stack{
 		TB:      t,
-		server:  s,
+		server:  server,
 		gateway: apigateway.NewFromConfig(config),
 		lambda:  lambda.NewFromConfig(config),
 		sts:     sts.NewFromConfig(config),
@@ -77,7 +82,41 @@ func startWith(t testing.TB, f Faults, o Options) *stack {
 
 func startStack(t testing.TB, f Faults) *stack {
 	t.Helper()
-	s := start(t, f)
+	return start(t, f).built()
+}
+
+// offline is a stack without a network, for tests inside synctest: time passes only while all wait for it, and is exact.
+func offline(t testing.TB, f Faults) *stack {
+	t.Helper()
+	time.Sleep(time.Until(clock)) // time begins in 2000 there
+	server, err := New(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.url = "http://emulator"
+	return newStack(t, server, inProcess{server}).built()
+}
+
+// inProcess sends requests to a handler, and no answer of one that is aborted.
+type inProcess struct{ http.Handler }
+
+func (d inProcess) RoundTrip(r *http.Request) (answer *http.Response, err error) {
+	defer func() {
+		if said := recover(); said != nil {
+			answer, err = nil, fmt.Errorf("%v", said)
+		}
+	}()
+	if r.Body == nil {
+		r = r.Clone(r.Context())
+		r.Body = http.NoBody
+	}
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+func (s *stack) built() *stack {
+	s.Helper()
 	s.createFunction()
 	s.createAPI()
 	for _, alias := range []string{"prod", "staging", "dev"} {

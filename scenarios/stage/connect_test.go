@@ -3,7 +3,6 @@ package stage
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -44,11 +43,6 @@ func TestLoopback(t *testing.T) {
 
 // Trouble on the way to AWS is one line that says what to do something about.
 func TestTroubleIsOneLine(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
 	serve := func(h http.HandlerFunc) string {
 		s := httptest.NewServer(h)
 		t.Cleanup(s.Close)
@@ -74,7 +68,7 @@ func TestTroubleIsOneLine(t *testing.T) {
 			t.Errorf("%s took %v", name, took)
 		}
 	}
-	check("nobody listens", Config{Endpoint: "http://" + closed.Addr().String()}, ErrUnreachable, "connect to NOT AWS: http://127.0.0.1:", "GetCallerIdentity", "unreachable: ", "connection refused")
+	check("nobody listens", Config{Endpoint: "http://127.0.0.1:1"}, ErrUnreachable, "connect to NOT AWS: http://127.0.0.1:", "GetCallerIdentity", "unreachable: ", "connection refused")
 	check("hangs up", Config{Endpoint: serve(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })}, ErrUnreachable, "GetCallerIdentity: no answer: EOF")
 	check("not AWS at all", Config{Endpoint: serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404); w.Write([]byte("<html>no")) })}, nil, "GetCallerIdentity: ", "404")
 	check("expired", Config{Endpoint: serve(func(w http.ResponseWriter, _ *http.Request) {
@@ -88,7 +82,7 @@ func TestTroubleIsOneLine(t *testing.T) {
 	check("no such profile", Config{Profile: "nobody", Region: "eu-west-1"}, ErrCredentials, "AWS profile nobody does not exist")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Connect(ctx, Config{Endpoint: "http://" + closed.Addr().String()}); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "cancelled") {
+	if _, err := Connect(ctx, Config{Endpoint: "http://127.0.0.1:1"}); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "cancelled") {
 		t.Errorf("cancelled: %v", err)
 	}
 }
