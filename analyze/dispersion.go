@@ -72,12 +72,7 @@ func (s *seconds) add(w *attack.Window, base, canary uint64) {
 	s.now.canary += canary
 	count := func(a attack.Answers) {
 		s.now.hits += answered(a)
-		for _, t := range a.Arms {
-			s.now.errors += t.Failed()
-		}
-		for _, t := range a.Unattributed {
-			s.now.errors += t.Failed()
-		}
+		s.now.errors += failures(a)
 	}
 	count(w.Answers)
 	for _, l := range w.Late {

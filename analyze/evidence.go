@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"iter"
 	"math"
 	"time"
 
@@ -171,14 +172,35 @@ func (t *totals) late(l attack.Late) (timed bool) {
 	return timed
 }
 
-func answered(a attack.Answers) (n uint64) {
-	for _, tally := range a.Arms {
-		n += tally.Hits
+// tallies are those of all who answered, those without a version too.
+func tallies(a attack.Answers) iter.Seq[*attack.Tally] {
+	return func(yield func(*attack.Tally) bool) {
+		for _, t := range a.Arms {
+			if !yield(t) {
+				return
+			}
+		}
+		for _, t := range a.Unattributed {
+			if !yield(t) {
+				return
+			}
+		}
 	}
-	for _, tally := range a.Unattributed {
-		n += tally.Hits
+}
+
+func answered(a attack.Answers) (n uint64) {
+	for t := range tallies(a) {
+		n += t.Hits
 	}
 	return n
+}
+
+// failures is how many errors there are, whoever made them.
+func failures(a attack.Answers) (k uint64) {
+	for t := range tallies(a) {
+		k += t.Failed()
+	}
+	return k
 }
 
 func unattributed(a attack.Answers) (n uint64) {

@@ -147,10 +147,7 @@ type stageRise struct {
 
 func newStageRise(share, margin float64, before *totals, stage *wholeStage, l sequential.Levels) (stageRise, error) {
 	c := stageRise{margin: share * margin, k: before.pending, n: before.hits + before.pending, stage: stage}
-	for _, t := range before.Arms {
-		c.k += serverErrors(t)
-	}
-	for _, t := range before.Unattributed {
+	for t := range tallies(before.Answers) {
 		c.k += serverErrors(t)
 	}
 	var err error

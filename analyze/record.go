@@ -340,12 +340,7 @@ func contradiction(w *attack.Window) string {
 
 // plausible reports that every tally is there and made up of its parts.
 func plausible(a attack.Answers) bool {
-	for _, t := range a.Arms {
-		if !sound(t) {
-			return false
-		}
-	}
-	for _, t := range a.Unattributed {
+	for t := range tallies(a) {
 		if !sound(t) {
 			return false
 		}

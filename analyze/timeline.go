@@ -343,10 +343,7 @@ func (s *slot) moment() Moment {
 		}
 	}
 	m.Arms = s.shown
-	for _, tally := range s.Arms {
-		m.classes(tally)
-	}
-	for _, tally := range s.Unattributed {
+	for tally := range tallies(s.Answers) {
 		m.classes(tally)
 	}
 	return m

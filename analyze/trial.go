@@ -185,14 +185,11 @@ func (j *Trial) evidenceOf(a attack.Answers, pending uint64) evidence {
 			return evidence{canary: armOf(only), pending: pending}
 		}
 	}
-	var everybody attack.Tally
-	for _, t := range a.Arms {
-		everybody.Merge(t)
+	var all attack.Tally
+	for t := range tallies(a) {
+		all.Merge(t)
 	}
-	for _, t := range a.Unattributed {
-		everybody.Merge(t)
-	}
-	return evidence{canary: armOf(&everybody), pending: pending}
+	return evidence{canary: armOf(&all), pending: pending}
 }
 
 func (j *Trial) evidence() evidence { return j.evidenceOf(j.all.Answers, j.all.pending) }
@@ -256,7 +253,7 @@ func (j *Trial) look() {
 // throttled says that the target refuses many for their number, and hardly for anything else: "" if it does not.
 func (j *Trial) throttled() string {
 	k, n := classCount(j.all.Answers, attack.Throttled), j.all.hits
-	if few := n < fewestValid; k == 0 || float64(k) <= float64(j.rating.Validity.Throttled)*float64(n) || few && (k < 3 || 2*k < j.failed()) {
+	if few := n < fewestValid; k == 0 || float64(k) <= float64(j.rating.Validity.Throttled)*float64(n) || few && (k < 3 || 2*k < failures(j.all.Answers)) {
 		return ""
 	}
 	return sentence("%s of %s answers are 429", Count(k), Count(n))
@@ -322,18 +319,7 @@ func (j *Trial) everybody(bursts float64) float64 {
 	if j.rating.Version == "" || j.errors == nil {
 		return 0
 	}
-	return j.errors.Tempered(bursts).Fail(j.failed(), j.all.hits+j.all.pending)
-}
-
-// failed is how many errors there are, whoever made them.
-func (j *Trial) failed() (k uint64) {
-	for _, t := range j.all.Arms {
-		k += t.Failed()
-	}
-	for _, t := range j.all.Unattributed {
-		k += t.Failed()
-	}
-	return k
+	return j.errors.Tempered(bursts).Fail(failures(j.all.Answers), j.all.hits+j.all.pending)
 }
 
 // patient reports that a trial is old enough to fail: one burst at its beginning is no reason.
@@ -430,7 +416,7 @@ func (j *Trial) Report(at time.Duration) TrialReport {
 }
 
 func (j *Trial) arms(seconds float64) (all []TrialArm) {
-	var everybody, nobody attack.Tally
+	var stage, nobody attack.Tally
 	one := func(name string, t *attack.Tally) TrialArm {
 		return TrialArm{Name: name, Rate: float64(t.Hits) / seconds, Hits: t.Hits, Errors: min(t.Failed(), t.Hits), P50: t.Response.Quantile(0.5), P99: t.Response.Quantile(0.99)}
 	}
@@ -440,15 +426,14 @@ func (j *Trial) arms(seconds float64) (all []TrialArm) {
 			all = append(all, one(name, t))
 		}
 	}
-	for _, t := range j.all.Arms {
-		everybody.Merge(t)
+	for t := range tallies(j.all.Answers) {
+		stage.Merge(t)
 	}
 	for _, t := range j.all.Unattributed {
-		everybody.Merge(t)
 		nobody.Merge(t)
 	}
 	if nobody.Hits > 0 && len(all) > 0 {
 		all = append(all, one("unattributed", &nobody))
 	}
-	return append([]TrialArm{one(ArmStage, &everybody)}, all...)
+	return append([]TrialArm{one(ArmStage, &stage)}, all...)
 }

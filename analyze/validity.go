@@ -163,10 +163,7 @@ func (d *during) refused() (anonymous uint64, base, canary Percentage) {
 
 // successes are the answers without an error, whoever gave them.
 func (t *totals) successes() (n uint64) {
-	for _, tally := range t.Arms {
-		n += tally.Hits - min(tally.Failed(), tally.Hits)
-	}
-	for _, tally := range t.Unattributed {
+	for tally := range tallies(t.Answers) {
 		n += tally.Hits - min(tally.Failed(), tally.Hits)
 	}
 	return n
@@ -183,11 +180,8 @@ func (t *totals) unrecognised() (n uint64) {
 }
 
 func classCount(a attack.Answers, classes ...attack.Class) (k uint64) {
-	for _, class := range classes {
-		for _, t := range a.Arms {
-			k += t.Errors[class]
-		}
-		for _, t := range a.Unattributed {
+	for t := range tallies(a) {
+		for _, class := range classes {
 			k += t.Errors[class]
 		}
 	}
@@ -207,22 +201,11 @@ type surge struct {
 
 // add returns why it trips, or "".
 func (b *breaker) add(w *attack.Window) string {
-	now := surge{end: w.End(), hits: w.Hits, throttled: classCount(w.Answers, attack.Throttled)}
-	for _, t := range w.Arms {
-		now.errors += t.Failed()
-	}
-	for _, t := range w.Unattributed {
-		now.errors += t.Failed()
-	}
+	now := surge{end: w.End(), hits: w.Hits, errors: failures(w.Answers), throttled: classCount(w.Answers, attack.Throttled)}
 	for _, l := range w.Late { // they were due earlier, but they are how things stand now
 		now.hits += answered(l.Answers)
+		now.errors += failures(l.Answers)
 		now.throttled += classCount(l.Answers, attack.Throttled)
-		for _, t := range l.Arms {
-			now.errors += t.Failed()
-		}
-		for _, t := range l.Unattributed {
-			now.errors += t.Failed()
-		}
 	}
 	b.recent = append(b.recent, now)
 	for b.recent[0].end <= w.End()-time.Duration(b.policy.Over) {
