@@ -347,14 +347,14 @@ func TestBrokenAfterPromote(t *testing.T) {
 		t.Skip("sends load for some seconds")
 	}
 	s := newSystem(t, emulator.Faults{Seed: 1})
-	go func() {
-		for t.Context().Err() == nil && s.read(t).Variables["lambdaAlias"] != "staging" {
-			time.Sleep(10 * time.Millisecond)
+	s.through(t, func(_ http.ResponseWriter, r *http.Request, body []byte) bool {
+		if r.Method == http.MethodPatch && bytes.Contains(body, []byte(`"copy"`)) {
+			if err := s.server.SetFaults(emulator.Faults{Seed: 1, Versions: map[string]emulator.Version{"2": {Errors: 0.3}}}); err != nil {
+				t.Error(err)
+			}
 		}
-		if err := s.server.SetFaults(emulator.Faults{Seed: 1, Versions: map[string]emulator.Version{"2": {Errors: 0.3}}}); err != nil {
-			t.Error(err)
-		}
-	}()
+		return false
+	})
 	code, stdout, stderr := coalmine(t, t.Context(), s.env, "run", quick(t), "--format", "json", "--out", "none")
 	var a analyze.Analysis
 	if err := json.Unmarshal([]byte(stdout), &a); err != nil {
