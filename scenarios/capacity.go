@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -160,7 +161,7 @@ func (c *Capacity) classifier(ctx context.Context, t *analyze.Target) error {
 		if c.Plan.Classify, err = attack.ParseClassifier(c.Classify); err != nil {
 			return Preflight{fmt.Errorf("--classify: %w", err)}
 		}
-		t.Classify = c.Classify[0]
+		t.Classify = strings.Join(c.Classify, " ")
 	}
 	n := 4
 	if learn {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"coalmine/analyze"
@@ -152,57 +151,21 @@ func (g Gate) live(ctx context.Context, p *Prepared) (stage.Target, error) {
 	return t, p.look(ctx, g.Client, g.Ref, t, plan)
 }
 
-// classifier sets the plan's and tries it: the first answers show whether it tells anything.
+// classifier sets the plan's and tries it.
 func (g Gate) classifier(ctx context.Context, p *Prepared) (string, error) {
-	plan := &p.Story.Plan
-	learn := len(g.Classify) == 0 || len(g.Classify) == 1 && g.Classify[0] == "learn"
-	n := askKnown
-	if learn {
-		n = askMixed
-	} else if slices.Contains(g.Classify, "learn") {
+	learn := len(g.Classify) == 0 || slices.Equal(g.Classify, []string{"learn"})
+	switch {
+	case !learn && slices.Contains(g.Classify, "learn"):
 		return "", refusal("--classify: learn wants to be alone, got %q", g.Classify)
-	} else {
-		var err error
-		if plan.Classify, err = attack.ParseClassifier(g.Classify); err != nil {
-			return "", Preflight{fmt.Errorf("--classify: %w", err)}
-		}
+	case !learn:
+		return p.given(ctx, g.Classify)
 	}
-	sample, err := attack.Probe(ctx, *plan, n)
+	sample, err := attack.Probe(ctx, p.Story.Plan, askMixed)
 	if err != nil {
 		return "", err
 	}
 	p.heard(sample.Answers)
-	if learn {
-		learned, err := attack.LearnMixed(sample.Answers, g.Baseline, g.Canary)
-		if err != nil {
-			return "", Preflight{err}
-		}
-		plan.Classify = learned.Classifier()
-		p.Notes = append(p.Notes, learned.Where+" (--classify "+learned.Rule+")")
-		return learned.Rule, nil
-	}
-	if err := named(sample.Answers, g.Classify); err != nil {
-		return "", err
-	}
-	return strings.Join(g.Classify, " "), nil
-}
-
-// named refuses a classifier that finds nothing in good answers. A stage on which everything fails is no fault of the
-// classifier: the load will tell.
-func named(answers []attack.Probed, rules []string) error {
-	good := -1
-	for i, a := range answers {
-		if a.Version != "" {
-			return nil
-		}
-		if a.Class == "" && good < 0 {
-			good = i
-		}
-	}
-	if good < 0 {
-		return nil
-	}
-	return refusal("classify %s: none of %d answers names a version; one was: %s", strings.Join(rules, " "), len(answers), strings.TrimSpace(answers[good].Redacted()))
+	return p.learned(attack.LearnMixed(sample.Answers, g.Baseline, g.Canary))
 }
 
 func orElse(s, other string) string {

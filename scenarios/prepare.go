@@ -204,13 +204,7 @@ func (s Scenario) classifier(ctx context.Context, p *Prepared) (string, error) {
 	if len(answers) < 2 {
 		return "", refusal("classify: missing, and cannot be learned from one version: want a rule, or in before: a stage that answers with another")
 	}
-	learned, err := attack.Learn(answers)
-	if err != nil {
-		return "", Preflight{err}
-	}
-	plan.Classify = learned.Classifier()
-	p.Notes = append(p.Notes, learned.Where+" (--classify "+learned.Rule+")")
-	return learned.Rule, nil
+	return p.learned(attack.Learn(answers))
 }
 
 // byAlias lets errors of the gateway's own count for the version behind the alias that they name, if they name one.

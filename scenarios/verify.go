@@ -2,9 +2,7 @@ package scenarios
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 
 	"coalmine/analyze"
 	"coalmine/attack"
@@ -52,26 +50,12 @@ func (v Verify) Prepare(ctx context.Context, where, tool string) (*Prepared, err
 
 // classifier sets the plan's and tries it.
 func (v Verify) classifier(ctx context.Context, p *Prepared) (string, error) {
-	plan := &p.Story.Plan
-	learn := len(v.Classify) == 0 || slices.Equal(v.Classify, []string{"learn"})
-	if !learn {
-		var err error
-		if plan.Classify, err = attack.ParseClassifier(v.Classify); err != nil {
-			return "", Preflight{fmt.Errorf("--classify: %w", err)}
-		}
+	if len(v.Classify) > 0 && !slices.Equal(v.Classify, []string{"learn"}) {
+		return p.given(ctx, v.Classify)
 	}
-	sample, err := attack.Probe(ctx, *plan, askKnown)
+	sample, err := attack.Probe(ctx, p.Story.Plan, askKnown)
 	if err != nil {
 		return "", err
 	}
-	if !learn {
-		return strings.Join(v.Classify, " "), named(sample.Answers, v.Classify)
-	}
-	learned, err := attack.LearnAlone(sample.Answers, v.Expect, v.Absent)
-	if err != nil {
-		return "", Preflight{err}
-	}
-	plan.Classify = learned.Classifier()
-	p.Notes = append(p.Notes, learned.Where+" (--classify "+learned.Rule+")")
-	return learned.Rule, nil
+	return p.learned(attack.LearnAlone(sample.Answers, v.Expect, v.Absent))
 }

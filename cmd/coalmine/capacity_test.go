@@ -404,7 +404,7 @@ func TestCapacityOfArms(t *testing.T) {
 		{"stage", "stage", api, nil, 0, "", 0, "CAPACITY AT-LEAST 200/s or more, errors <= 50%"},
 		{"baseline", "baseline", api, rule, 0, "1", 0.7, "CAPACITY AT-LEAST 200/s or more of the stage, 140/s of v1, errors <= 50%"},
 		{"canary", "canary", api, rule, exitReject, "2", 0.3, "CAPACITY TOO-LOW below 100/s of the stage, 30/s of v2, errors <= 50%"},
-		{"baseline of an alias", "baseline", alias, rule, 0, "1", 0.7, "CAPACITY AT-LEAST 200/s or more of the stage, 140/s of v1, errors <= 50%"},
+		{"baseline of an alias", "baseline", alias, append(rule, "--classify", "json:/version"), 0, "1", 0.7, "CAPACITY AT-LEAST 200/s or more of the stage, 140/s of v1, errors <= 50%"},
 		{"canary of an alias", "canary", alias, nil, exitReject, "2", 0.3, "CAPACITY TOO-LOW below 100/s of the stage, 30/s of v2, errors <= 50%"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -412,6 +412,9 @@ func TestCapacityOfArms(t *testing.T) {
 			rated, stderr := search(t, c.code, slices.Concat(c.args, c.more, errors, []string{c.arm})...)
 			if !strings.Contains(stderr, "coalmine: "+c.line) || len(c.more) == 0 && !strings.Contains(stderr, "(--classify header:X-Lambda-Version)\n") {
 				t.Errorf("want %q\n%s", c.line, stderr)
+			}
+			if rules := rated.Rating.Target.Classify; len(c.more) > 2 && rules != "header:X-Lambda-Version json:/version" {
+				t.Errorf("classified by %q", rules)
 			}
 			if rated.Rating.Version != c.version || c.share != 0 && (rated.Arm == nil || rated.Arm.Share != c.share || rated.Arm.Version != c.version) {
 				t.Errorf("version %q, %+v", rated.Rating.Version, rated.Arm)
