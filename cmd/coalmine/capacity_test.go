@@ -277,6 +277,38 @@ func TestCapacityInterrupted(t *testing.T) {
 	}
 }
 
+// Exit code 0 is for what is proven, and for no rate that only seemed to hold.
+func TestCapacityExitCodes(t *testing.T) {
+	bound := func(proven bool) *capacity.Bound { return &capacity.Bound{Rate: 100, Proven: proven} }
+	for _, c := range []struct {
+		kind    capacity.Kind
+		lower   *capacity.Bound
+		atLeast float64
+		asked   analyze.Outcome
+		end     string
+		code    int
+	}{
+		{capacity.Found, bound(true), 0, 0, "verdict", 0},
+		{capacity.AtLeast, bound(true), 50, analyze.Pass, "verdict", 0},
+		{capacity.Found, bound(true), 150, analyze.Undecided, "verdict", exitInconclusive},
+		{capacity.Unfinished, bound(true), 50, analyze.Pass, "error", 0},
+		{capacity.Unfinished, bound(false), 50, analyze.Undecided, "interrupted", exitInterrupted},
+		{capacity.Unfinished, bound(false), 0, analyze.Undecided, "error", exitInconclusive},
+		{capacity.Unsettled, bound(false), 0, analyze.Undecided, "verdict", exitInconclusive},
+		{capacity.Quota, bound(true), 0, analyze.Undecided, "verdict", 0},
+		{capacity.Quota, bound(false), 0, analyze.Undecided, "verdict", exitInconclusive},
+		{capacity.Generator, bound(true), 0, analyze.Undecided, "verdict", 0},
+		{capacity.Generator, bound(false), 0, analyze.Undecided, "verdict", exitVoid},
+		{capacity.Generator, nil, 0, analyze.Undecided, "verdict", exitVoid},
+		{capacity.TooLow, nil, 0, analyze.Undecided, "verdict", exitReject},
+	} {
+		r := analyze.Rated{Rating: analyze.Rating{AtLeast: c.atLeast}, Result: capacity.Result{Kind: c.kind, Lower: c.lower}, Asked: c.asked, End: analyze.End{Reason: c.end}}
+		if code := ratedCode(r); code != c.code {
+			t.Errorf("%s, %+v, at least %g: exit %d, want %d", c.kind, c.lower, c.atLeast, code, c.code)
+		}
+	}
+}
+
 // A stage that somebody else changes during a search ends it: what is known by then is shown, and is void.
 func TestCapacityChangedUnderTest(t *testing.T) {
 	beside(t)
