@@ -145,7 +145,15 @@ func (r Rated) Open() bool {
 	case capacity.Unfinished, capacity.Drifting, capacity.Unsettled:
 		return true
 	}
-	return r.Result.Lower != nil && !r.Result.Lower.Proven
+	if lower := r.Result.Lower; lower != nil {
+		return !lower.Proven
+	}
+	return !r.lowest()
+}
+
+// lowest reports that nothing was left to try below the rate that failed.
+func (r Rated) lowest() bool {
+	return r.Result.Upper != nil && r.Result.Upper.Rate <= r.Rating.Search.Lowest
 }
 
 // Hasty says that trials were too short for any of them to prove a bound, "" if they were not.
@@ -203,13 +211,19 @@ func (r *Rated) says() string {
 	case capacity.TooLow:
 		return sentence("The objectives%s fail at the lowest rate, %s%s, already: %s.", whose, PerSecondOf(upper.Rate), of, r.lastAt(upper.Rate, capacity.Fail))
 	case capacity.Quota:
-		if lower == nil {
+		if r.lowest() {
 			return sentence("The stage throttles at the lowest rate, %s, already: that is a quota, not capacity.", PerSecondOf(upper.Rate))
+		}
+		if lower == nil {
+			return sentence("Quota-limited: the stage throttles at %s, and nothing is known below it. That is a quota, not capacity.", PerSecondOf(upper.Rate))
 		}
 		return sentence("Quota-limited: the stage throttles at %s, and the objectives%s %s at %s%s. That is a quota, not capacity.", PerSecondOf(upper.Rate), whose, holds(lower), PerSecondOf(lower.Rate), r.Arm.at(lower))
 	case capacity.Generator:
-		if lower == nil {
+		if r.lowest() {
 			return sentence("The load generator cannot carry the lowest rate: %s.", r.lastAt(upper.Rate, capacity.Invalid))
+		}
+		if lower == nil {
+			return sentence("The load generator cannot carry %s, and is the bottleneck; nothing is known below it.", PerSecondOf(upper.Rate))
 		}
 		if !lower.Proven {
 			return sentence("The load generator cannot carry %s, and is the bottleneck; %s %s at %s%s.", PerSecondOf(upper.Rate), whosObjectives(whose), held(lower), PerSecondOf(lower.Rate), r.Arm.at(lower))
@@ -225,7 +239,7 @@ func (r *Rated) says() string {
 		if r.Hasty() != "" {
 			return sentence("Undecided: %s.", span)
 		}
-		return sentence("Undecided: trials of that length prove no rate, %s. Longer trials, or looser objectives, would.", span)
+		return sentence("Undecided: trials of that length prove no rate that holds, %s. Longer trials, or looser objectives, would.", span)
 	}
 	why := ""
 	if r.Result.Stopped != "" {

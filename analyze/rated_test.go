@@ -41,6 +41,7 @@ func TestSearchClaimsWhatIsProven(t *testing.T) {
 	cut := tried(20, capacity.Confirm, capacity.Undecided)
 	cut.Longest = time.Second / 2
 	lame := tried(40, capacity.Confirm, capacity.Invalid)
+	low := tried(10, capacity.Bracket, capacity.Invalid)
 	quota := tried(40, capacity.Confirm, capacity.Limited)
 	for name, c := range map[string]struct {
 		end    string
@@ -56,10 +57,16 @@ func TestSearchClaimsWhatIsProven(t *testing.T) {
 		"one undecided, to the end": {"verdict", []capacity.Done{seems, unsure}, capacity.Unsettled, true,
 			"Undecided: nothing is known. " + single},
 		"this way and that": {"verdict", []capacity.Done{tried(10, capacity.Confirm, capacity.Fail), tried(10, capacity.Confirm, capacity.Pass), tried(10, capacity.Confirm, capacity.Fail), tried(10, capacity.Confirm, capacity.Pass)},
-			capacity.Unsettled, true, "Undecided: trials of that length prove no rate, nothing is known. Longer trials, or looser objectives, would."},
+			capacity.Unsettled, true, "Undecided: trials of that length prove no rate that holds, nothing is known. Longer trials, or looser objectives, would."},
 		"proven":                    {"verdict", []capacity.Done{tried(40, capacity.Confirm, capacity.Pass), tried(40, capacity.Confirm, capacity.Pass)}, capacity.AtLeast, false, "The capacity is at least 40/s: no objective failed up to the highest rate that was allowed."},
 		"the generator's, unproven": {"verdict", []capacity.Done{higher, lame, lame, lame, unsure}, capacity.Generator, true, "The load generator cannot carry 40/s, and is the bottleneck; the objectives seemed to hold at 20/s. " + single},
 		"a quota's, unproven":       {"verdict", []capacity.Done{higher, quota, quota, unsure}, capacity.Quota, true, "Quota-limited: the stage throttles at 40/s, and the objectives seemed to hold at 20/s. That is a quota, not capacity."},
+		"failing above a lowest that is undecided": {"verdict", []capacity.Done{seems, tried(20, capacity.Confirm, capacity.Fail), tried(20, capacity.Confirm, capacity.Fail), unsure}, capacity.Unsettled, true,
+			"Undecided: trials of that length prove no rate that holds, the objectives failed at 20/s. Longer trials, or looser objectives, would."},
+		"failing at the lowest":                             {"verdict", []capacity.Done{tried(10, capacity.Confirm, capacity.Fail), tried(10, capacity.Confirm, capacity.Fail)}, capacity.TooLow, false, "The objectives fail at the lowest rate, 10/s, already: ."},
+		"the generator's, above a lowest that is undecided": {"verdict", []capacity.Done{seems, lame, lame, lame, unsure}, capacity.Generator, true, "The load generator cannot carry 40/s, and is the bottleneck; nothing is known below it. " + single},
+		"the generator's, at the lowest":                    {"verdict", []capacity.Done{low, low, low}, capacity.Generator, false, "The load generator cannot carry the lowest rate: ."},
+		"a quota's, above a lowest that is undecided":       {"verdict", []capacity.Done{seems, quota, quota, unsure}, capacity.Quota, true, "Quota-limited: the stage throttles at 40/s, and nothing is known below it. That is a quota, not capacity."},
 		"a quota's, proven": {"verdict", []capacity.Done{tried(39.5, capacity.Confirm, capacity.Pass), tried(39.5, capacity.Confirm, capacity.Pass), quota, quota}, capacity.Quota, false,
 			"Quota-limited: the stage throttles at 40/s, and the objectives hold at 39.5/s. That is a quota, not capacity."},
 	} {

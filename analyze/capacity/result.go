@@ -81,7 +81,7 @@ func (s *Search) kind(lower, upper *load) Kind {
 		return Generator
 	case upper != nil && upper.limited:
 		return Quota
-	case lower == nil && upper != nil && upper.proven(&s.plan):
+	case lower == nil && upper != nil && upper.rate <= s.plan.Lowest && upper.proven(&s.plan):
 		return TooLow
 	case lower == nil || !lower.proven(&s.plan):
 		return Unsettled

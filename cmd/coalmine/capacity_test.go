@@ -283,26 +283,30 @@ func TestCapacityExitCodes(t *testing.T) {
 	for _, c := range []struct {
 		kind    capacity.Kind
 		lower   *capacity.Bound
+		upper   float64
 		atLeast float64
 		asked   analyze.Outcome
 		end     string
 		code    int
 	}{
-		{capacity.Found, bound(true), 0, 0, "verdict", 0},
-		{capacity.AtLeast, bound(true), 50, analyze.Pass, "verdict", 0},
-		{capacity.Found, bound(true), 150, analyze.Undecided, "verdict", exitInconclusive},
-		{capacity.Unfinished, bound(true), 50, analyze.Pass, "error", 0},
-		{capacity.Unfinished, bound(false), 50, analyze.Undecided, "interrupted", exitInterrupted},
-		{capacity.Unfinished, bound(false), 0, analyze.Undecided, "error", exitInconclusive},
-		{capacity.Unsettled, bound(false), 0, analyze.Undecided, "verdict", exitInconclusive},
-		{capacity.Quota, bound(true), 0, analyze.Undecided, "verdict", 0},
-		{capacity.Quota, bound(false), 0, analyze.Undecided, "verdict", exitInconclusive},
-		{capacity.Generator, bound(true), 0, analyze.Undecided, "verdict", 0},
-		{capacity.Generator, bound(false), 0, analyze.Undecided, "verdict", exitVoid},
-		{capacity.Generator, nil, 0, analyze.Undecided, "verdict", exitVoid},
-		{capacity.TooLow, nil, 0, analyze.Undecided, "verdict", exitReject},
+		{capacity.Found, bound(true), 200, 0, 0, "verdict", 0},
+		{capacity.AtLeast, bound(true), 200, 50, analyze.Pass, "verdict", 0},
+		{capacity.Found, bound(true), 200, 150, analyze.Undecided, "verdict", exitInconclusive},
+		{capacity.Unfinished, bound(true), 200, 50, analyze.Pass, "error", 0},
+		{capacity.Unfinished, bound(false), 200, 50, analyze.Undecided, "interrupted", exitInterrupted},
+		{capacity.Unfinished, bound(false), 200, 0, analyze.Undecided, "error", exitInconclusive},
+		{capacity.Unsettled, bound(false), 200, 0, analyze.Undecided, "verdict", exitInconclusive},
+		{capacity.Quota, bound(true), 200, 0, analyze.Undecided, "verdict", 0},
+		{capacity.Quota, bound(false), 200, 0, analyze.Undecided, "verdict", exitInconclusive},
+		{capacity.Generator, bound(true), 200, 0, analyze.Undecided, "verdict", 0},
+		{capacity.Generator, bound(false), 200, 0, analyze.Undecided, "verdict", exitVoid},
+		{capacity.Generator, nil, 10, 0, analyze.Undecided, "verdict", exitVoid},
+		{capacity.Generator, nil, 20, 0, analyze.Undecided, "verdict", exitVoid},
+		{capacity.Quota, nil, 10, 0, analyze.Undecided, "verdict", 0},
+		{capacity.Quota, nil, 20, 0, analyze.Undecided, "verdict", exitInconclusive},
+		{capacity.TooLow, nil, 10, 0, analyze.Undecided, "verdict", exitReject},
 	} {
-		r := analyze.Rated{Rating: analyze.Rating{AtLeast: c.atLeast}, Result: capacity.Result{Kind: c.kind, Lower: c.lower}, Asked: c.asked, End: analyze.End{Reason: c.end}}
+		r := analyze.Rated{Rating: analyze.Rating{AtLeast: c.atLeast, Search: capacity.Plan{Lowest: 10}}, Result: capacity.Result{Kind: c.kind, Lower: c.lower, Upper: &capacity.Bound{Rate: c.upper, Proven: true}}, Asked: c.asked, End: analyze.End{Reason: c.end}}
 		if code := ratedCode(r); code != c.code {
 			t.Errorf("%s, %+v, at least %g: exit %d, want %d", c.kind, c.lower, c.atLeast, code, c.code)
 		}
