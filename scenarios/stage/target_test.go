@@ -1,11 +1,13 @@
 package stage_test
 
 import (
+	"bufio"
 	"errors"
-	"net"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -145,31 +147,10 @@ func TestMoto(t *testing.T) {
 	if err != nil {
 		t.Skip("moto_server is not installed")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := listener.Addr().String()
-	listener.Close()
-	_, port, _ := net.SplitHostPort(addr)
-	cmd := exec.Command(server, "-H", "127.0.0.1", "-p", port)
-	cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true") // the stack's role attaches one
-	if err := cmd.Start(); err != nil {
-		t.Skipf("moto_server: %v", err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	t.Parallel()
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", addr); err == nil {
-			conn.Close()
-			break
-		}
-		if time.Now().After(end) {
-			t.Skip("moto_server does not come up")
-		}
-	}
+	url := startMoto(t, server)
 	ctx := t.Context()
-	c := connect(t, "http://"+addr)
+	c := connect(t, url)
 	system, said, err := products.Up(ctx, c)
 	if err != nil {
 		t.Fatalf("%v after %q", err, said)
@@ -199,6 +180,34 @@ func TestMoto(t *testing.T) {
 	if removed, err := products.Down(ctx, c); err != nil || len(removed) != 4 {
 		t.Errorf("%v %v", removed, err)
 	}
+}
+
+var motoRuns = regexp.MustCompile(`Running on (http://127\.0\.0\.1:[1-9][0-9]*)`)
+
+// startMoto has moto take a port that is free, and tell which.
+func startMoto(t *testing.T, server string) (url string) {
+	t.Helper()
+	cmd := exec.Command(server, "-H", "127.0.0.1", "-p", "0")
+	cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true") // the stack's role attaches one
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Skipf("moto_server: %v", err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	limit := time.AfterFunc(15*time.Second, func() { cmd.Process.Kill() })
+	defer limit.Stop()
+	said := ""
+	for lines := bufio.NewScanner(stderr); lines.Scan(); said += lines.Text() + "\n" {
+		if at := motoRuns.FindStringSubmatch(lines.Text()); at != nil {
+			go io.Copy(io.Discard, stderr) // a line for each request
+			return at[1]
+		}
+	}
+	t.Skipf("moto_server does not come up: %s", said)
+	return ""
 }
 
 // motoWeights tells the story of a weighted alias, which moto knows, but for
