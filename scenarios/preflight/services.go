@@ -33,13 +33,7 @@ type services struct {
 
 func newServices(c *stage.Client) services {
 	cfg := c.AWS()
-	base := cfg.BaseEndpoint // and not a service's own from the environment, see stage.Connect
-	return services{
-		Client:  c,
-		metrics: cloudwatch.NewFromConfig(cfg, func(o *cloudwatch.Options) { o.BaseEndpoint = base }),
-		deploys: codedeploy.NewFromConfig(cfg, func(o *codedeploy.Options) { o.BaseEndpoint = base }),
-		iam:     iam.NewFromConfig(cfg, func(o *iam.Options) { o.BaseEndpoint = base }),
-	}
+	return services{Client: c, metrics: cloudwatch.NewFromConfig(cfg), deploys: codedeploy.NewFromConfig(cfg), iam: iam.NewFromConfig(cfg)}
 }
 
 func (s services) limits(ctx context.Context) (limits, error) {

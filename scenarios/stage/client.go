@@ -87,12 +87,11 @@ func newClient(cfg aws.Config, endpoint string) *Client {
 		base = &endpoint
 	}
 	cfg.BaseEndpoint = base
+	cfg.ConfigSources = append([]any{oneEndpoint{}}, cfg.ConfigSources...)
 	c := &Client{endpoint: endpoint, region: cfg.Region, apis: map[string]api{}}
 	cfg.APIOptions = append(slices.Clone(cfg.APIOptions), c.nameRequests)
 	c.config = cfg
-	c.gateway = apigateway.NewFromConfig(cfg, func(o *apigateway.Options) { o.BaseEndpoint = base })
-	c.lambda = lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint = base })
-	c.sts = sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = base })
+	c.gateway, c.lambda, c.sts = apigateway.NewFromConfig(cfg), lambda.NewFromConfig(cfg), sts.NewFromConfig(cfg)
 	return c
 }
 
@@ -121,6 +120,14 @@ func effectiveEndpoint(endpoint string) (string, error) {
 		return "", errors.New("endpoint must not carry a user name or password")
 	}
 	return strings.TrimRight(endpoint, "/"), nil
+}
+
+// oneEndpoint is a source of configuration, see effectiveEndpoint.
+type oneEndpoint struct{}
+
+// GetIgnoreConfiguredEndpoints is what the client of every service asks before it takes an endpoint of its own.
+func (oneEndpoint) GetIgnoreConfiguredEndpoints(context.Context) (ignore, found bool, err error) {
+	return true, true, nil
 }
 
 func load(ctx context.Context, c Config, endpoint string) (aws.Config, error) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 )
 
 func TestWhere(t *testing.T) {
@@ -109,5 +111,29 @@ func TestEndpointFromEnvironment(t *testing.T) {
 	}
 	if !c.Loopback() || c.Account() != "111122223333" || c.Region() != "eu-north-1" || asked["all"] != 1 || asked["sts"] != 0 {
 		t.Errorf("%v %s %s %v", c.Loopback(), c.Account(), c.Region(), asked)
+	}
+}
+
+// No service is led elsewhere by a variable of its own, whoever makes its client.
+func TestNoEndpointOfAService(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL_LOGS", "https://logs.example.com")
+	t.Setenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "https://logs.example.com")
+	t.Setenv("AWS_ENDPOINT_URL_IAM", "https://iam.example.com")
+	t.Setenv("AWS_ENDPOINT_URL_API_GATEWAY", "https://apigateway.example.com")
+	for _, endpoint := range []string{"", "https://10.0.0.1"} {
+		cfg, err := load(t.Context(), Config{Region: "eu-west-1"}, endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newClient(cfg, endpoint)
+		for name, got := range map[string]*string{
+			"logs":    cloudwatchlogs.NewFromConfig(c.AWS()).Options().BaseEndpoint,
+			"iam":     iam.NewFromConfig(c.AWS()).Options().BaseEndpoint,
+			"gateway": c.Gateway().Options().BaseEndpoint,
+		} {
+			if endpoint == "" && got != nil || endpoint != "" && (got == nil || *got != endpoint) {
+				t.Errorf("endpoint %q: %s goes to %q", endpoint, name, aws.ToString(got))
+			}
+		}
 	}
 }
