@@ -2,10 +2,13 @@ package stage
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -132,6 +135,7 @@ func (oneEndpoint) GetIgnoreConfiguredEndpoints(context.Context) (ignore, found 
 
 func load(ctx context.Context, c Config, endpoint string) (aws.Config, error) {
 	var cfg aws.Config
+	client := awshttp.NewBuildableClient().WithTimeout(30 * time.Second)
 	loopback := isLoopback(endpoint)
 	if loopback {
 		// Not LoadDefaultConfig: without credentials it probes the instance
@@ -146,8 +150,17 @@ func load(ctx context.Context, c Config, endpoint string) (aws.Config, error) {
 			id.AccessKeyID, id.SecretAccessKey, id.SessionToken = "coalmine", "coalmine", ""
 		}
 		cfg.Credentials = credentials.NewStaticCredentialsProvider(id.AccessKeyID, id.SecretAccessKey, id.SessionToken)
+		cfg.HTTPClient = client
+		if env.CustomCABundle != "" && strings.HasPrefix(endpoint, "https:") {
+			if cfg.HTTPClient, err = trusting(client, env.CustomCABundle); err != nil {
+				return cfg, fmt.Errorf("read AWS_CA_BUNDLE: %w", err)
+			}
+		}
 	} else {
-		options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // what matters of it is in the errors
+		options := []func(*config.LoadOptions) error{
+			config.WithLogger(logging.Nop{}), // what matters of it is in the errors
+			config.WithHTTPClient(client),    // which is given the authorities of AWS_CA_BUNDLE, or the profile's ca_bundle
+		}
 		if c.Region != "" {
 			options = append(options, config.WithRegion(c.Region))
 		}
@@ -164,9 +177,22 @@ func load(ctx context.Context, c Config, endpoint string) (aws.Config, error) {
 	}
 	cfg.Logger = logging.Nop{}
 	cfg.Retryer = func() aws.Retryer { return retryer(loopback) }
-	cfg.HTTPClient = readable{awshttp.NewBuildableClient().WithTimeout(30 * time.Second)}
+	cfg.HTTPClient = readable{cfg.HTTPClient}
 	cfg.APIOptions = append(cfg.APIOptions, middleware.AddUserAgentKey("coalmine"))
 	return cfg, nil
+}
+
+// trusting takes the certificates of the authorities in a file, and as AWS's own tools do no others.
+func trusting(client *awshttp.BuildableClient, bundle string) (*awshttp.BuildableClient, error) {
+	data, err := os.ReadFile(bundle)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", bundle)
+	}
+	return client.WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = pool }), nil
 }
 
 // Account is the account that the credentials belong to.

@@ -2,8 +2,10 @@ package stage
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"strings"
@@ -88,6 +90,7 @@ func condense(err error) error {
 		dns     *net.DNSError
 		answer  *smithyhttp.ResponseError
 		send    *smithyhttp.RequestSendError
+		cert    *tls.CertificateVerificationError
 	)
 	request := &request{}
 	if errors.As(err, &request) {
@@ -103,6 +106,8 @@ func condense(err error) error {
 		e.Message = "cancelled"
 	case errors.As(err, &profile):
 		e.kind, e.Message = ErrCredentials, fmt.Sprintf("AWS profile %s does not exist", profile.Profile)
+	case errors.As(err, &cert):
+		e.kind, e.Message = ErrUnreachable, "certificate: "+cert.Err.Error()
 	case errors.As(err, &signing), strings.Contains(err.Error(), "get credentials"), strings.Contains(err.Error(), "get identity"):
 		e.kind, e.Operation, e.Message = ErrCredentials, "", credentialTrouble(err)
 	case errors.As(err, &dns):
@@ -140,13 +145,14 @@ func credentialTrouble(err error) string {
 	if strings.Contains(err.Error(), "IMDS") {
 		last = "none in the environment, no profile, no role"
 	}
-	return ErrCredentials.Error() + ": " + last + "; sign in, or name a profile"
+	return ErrCredentials.Error() + ": " + last
 }
 
+// innermost is the last cause that says of what it speaks: that of a file's trouble does not.
 func innermost(err error) error {
 	for {
 		next := errors.Unwrap(err)
-		if next == nil {
+		if _, file := err.(*fs.PathError); next == nil || file {
 			return err
 		}
 		err = next

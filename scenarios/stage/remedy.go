@@ -30,6 +30,8 @@ var remedies = []struct {
 	{says("concurrent modification", "update is in progress"), always("another change of it is being applied: repeat in a minute")},
 	{code(notFoundCodes), list},
 	{code(brokenCodes), always("it is AWS's trouble: see health.aws.amazon.com, and repeat")},
+	{says("certificate: x509: "), always("where a proxy looks into TLS, AWS_CA_BUNDLE or the profile's ca_bundle names the file of its authority")},
+	{says("custom CA bundle"), always("AWS_CA_BUNDLE, or the profile's ca_bundle, has to name a file of certificates in PEM")},
 	{kind(ErrUnreachable), always("check the network, the region, and AWS_ENDPOINT_URL")},
 	{says("with a body that is not"), always("check AWS_ENDPOINT_URL: this does not speak as AWS does")},
 	{kind(ErrCredentials), always("sign in, or name a profile")},

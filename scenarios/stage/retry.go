@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -34,7 +35,8 @@ type patient struct {
 func retryer(loopback bool) aws.Retryer {
 	return patient{RetryerV2: retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff = maxAttempts, maxDelay
-		o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(beingChanged))
+		own := []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(untrusted), retry.IsErrorRetryableFunc(beingChanged)}
+		o.Retryables = append(own, o.Retryables...)
 		if loopback {
 			o.MaxAttempts = 4
 			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
@@ -133,6 +135,14 @@ func beingChanged(err error) aws.Ternary {
 	case api.ErrorCode() == "ConflictException" && strings.Contains(message, "concurrent modification"),
 		api.ErrorCode() == "ResourceConflictException" && strings.Contains(message, "update is in progress"):
 		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
+}
+
+// untrusted is for a certificate, which is no better the next time: to the SDK it is an error of the connection.
+func untrusted(err error) aws.Ternary {
+	if cert := (*tls.CertificateVerificationError)(nil); errors.As(err, &cert) {
+		return aws.FalseTernary
 	}
 	return aws.UnknownTernary
 }
