@@ -82,6 +82,7 @@ func (a arm) since(was arm) arm {
 
 func less(h, was attack.Histogram) (out attack.Histogram) {
 	i := 0
+	out = make(attack.Histogram, 0, len(h))
 	for _, b := range h {
 		if i < len(was) && was[i].Bin == b.Bin {
 			b.Count -= was[i].Count

@@ -49,7 +49,7 @@ func (r Rating) Hits(risk float64) uint64 {
 // by half of the goal width takes until answers wait as long as the slowest latency bound; who has more time may use it.
 func (r Rating) Longest(p capacity.Plan) time.Duration {
 	fill := time.Duration(2 * float64(slowestMax(r.Objectives)) / p.Width)
-	return max(4*p.Full, 3*fill, p.Budget/16).Round(time.Second)
+	return max(4*p.Full, 3*fill, p.Budget/12).Round(time.Second)
 }
 
 // Patience is how long a window may wait for its answers.

@@ -25,6 +25,7 @@ type tick struct {
 	bad, of   []uint64 // by objective
 	waited    float64  // seconds, all successes together
 	successes uint64
+	response  attack.Histogram
 }
 
 func (t *tick) mean() float64 { return t.waited / float64(t.successes) }
@@ -41,6 +42,7 @@ func (all *ticks) at(i int64, objectives int) *tick {
 
 func (t *tick) wait(a arm) {
 	t.successes += a.successes()
+	t.response.Merge(a.response)
 	for _, b := range a.response {
 		t.waited += float64(b.Count) * attack.BinStart(b.Bin+1) / float64(time.Second)
 	}
@@ -62,6 +64,26 @@ func (all ticks) bursts(objective int) float64 {
 		s.add(all[:block].bad(objective))
 	}
 	return s.over(fewestSeconds)
+}
+
+// slowest is how many times wider than independent ones the slowest spread, of which there is this share, and how slow these are: so
+// would those that break a bound on latency, if there were as many.
+func (all ticks) slowest(share float64) (bursts float64, from time.Duration) {
+	var whole attack.Histogram
+	for i := range all {
+		whole.Merge(all[i].response)
+	}
+	from = whole.Quantile(1 - share)
+	block := int(windowsPerSecond) * max(1, len(all)/int(windowsPerSecond)/mostBlocks)
+	var s spread
+	for all = all[len(all)%block:]; len(all) > 0; all = all[block:] {
+		var k, n uint64
+		for i := range all[:block] {
+			k, n = k+atLeast(all[i].response, from), n+all[i].successes
+		}
+		s.add(k, n)
+	}
+	return s.over(fewestSeconds), from
 }
 
 // grow reports that response times rise from a tick on, by more than so much of a second per second, as those of a queue do that

@@ -34,10 +34,10 @@ type TrialReport struct {
 }
 
 // Trial judges one load at one rate, window by window. A queue answers in bursts, so its tests are tempered by their spread,
-// and errors also by that of an earlier trial near by, for who has seen no burst yet knows nothing of their size. It fails
+// and by that of an earlier trial near by, for who has seen no burst yet knows nothing of their size. It fails
 // no sooner than after half of the shortest time, unless most answers are bad. It passes only if what came after that half
 // passes alone, if response times do not rise, and, of a trial that confirms, if it was long enough to see them move up
-// and down, where that matters: near saturation a queue takes its time.
+// and down, and for the bursts in which the slowest come, where that matters: near saturation a queue takes its time.
 // Windows in which this machine stood still say nothing of the target, whatever it did: they are left out.
 type Trial struct {
 	rating  Rating
@@ -78,11 +78,10 @@ func NewTrial(r Rating, t capacity.Trial, earlier []TrialReport) (*Trial, error)
 		if err != nil {
 			return nil, err
 		}
-		a := &aim{Objective: o}
+		a := &aim{Objective: o, bursts: burstsNear(t.Rate, i, earlier)}
 		if o.Errors > 0 {
 			a.check = armErrors{test: bound, needed: -math.Log(t.Risk), limit: float64(o.Errors), version: r.Version, canary: true}
 			j.errors = &bound
-			a.bursts = burstsNear(t.Rate, i, earlier)
 		} else {
 			a.check = armLatency{bound, o.Quantile, time.Duration(o.Max), r.Version, true}
 		}
@@ -277,7 +276,7 @@ func (j *Trial) sawEnough() string {
 	}
 	mean, sd, looks := j.ticks.moves()
 	if looks >= min(enoughLooks, unrelated*float64(len(j.ticks))) || sd < still*mean {
-		return ""
+		return j.sawBursts()
 	}
 	matters := false
 	for i, a := range j.checks {
@@ -289,6 +288,24 @@ func (j *Trial) sawEnough() string {
 		return ""
 	}
 	return sentence("response times move slowly: this is worth %d independent looks at them, and %d are wanted", int(looks), enoughLooks)
+}
+
+// sawBursts is why it is not sure that a bound on latency holds: if what breaks it comes in bursts as large as those of the slowest
+// there are. Who has passed has seen few that broke it, and knows less of how they come.
+func (j *Trial) sawBursts() string {
+	e := j.evidence()
+	since := e.since(j.half)
+	for _, a := range j.checks {
+		if a.Errors > 0 {
+			continue
+		}
+		bursts, from := j.ticks.slowest(a.theta())
+		of := j.seenBy(a, since, bursts)
+		if pass, _ := a.check.look(&of); pass < -math.Log(j.trial.Risk) && from.Seconds() > harmless*time.Duration(a.Max).Seconds() {
+			return sentence("the slowest come in bursts of %d: there may have been none by chance", int(bursts))
+		}
+	}
+	return ""
 }
 
 // burstsNear is how errors spread in the trial nearest to a rate that has seen enough of them, and was no plain overload.
@@ -408,8 +425,9 @@ func (j *Trial) Report(at time.Duration) TrialReport {
 	r.Good = float64(e.canary.successes()) / seconds
 	r.Arms = j.arms(seconds)
 	for i, a := range j.checks {
-		if k, n := j.ticks.bad(i); a.Errors > 0 && k >= fewestErrors && float64(k) <= 10*a.theta()*float64(n) {
-			r.Bursts = append(make([]float64, i), j.ticks.bursts(i))
+		if k, n := j.ticks.bad(i); k >= fewestErrors && float64(k) <= 10*a.theta()*float64(n) {
+			r.Bursts = append(r.Bursts, make([]float64, i-len(r.Bursts))...)
+			r.Bursts = append(r.Bursts, j.ticks.bursts(i))
 		}
 	}
 	return r

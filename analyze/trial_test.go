@@ -218,7 +218,7 @@ func TestTrialOfErrorsIsNotLate(t *testing.T) {
 
 func TestRatingPlans(t *testing.T) {
 	r := Rating{Objectives: objectives(t, "p99 <= 250ms", "errors <= 0.1%")}
-	for budget, want := range map[time.Duration]time.Duration{0: 40 * time.Second, 10 * time.Minute: 40 * time.Second, time.Hour: 225 * time.Second} {
+	for budget, want := range map[time.Duration]time.Duration{0: 40 * time.Second, 10 * time.Minute: 50 * time.Second, time.Hour: 5 * time.Minute} {
 		if got := r.Longest(capacity.Plan{Budget: budget}.Complete()); got != want {
 			t.Errorf("trials take %s at most of %s, want %s", got, budget, want)
 		}

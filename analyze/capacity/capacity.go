@@ -1,11 +1,11 @@
 // Package capacity is the search for the highest rate at which objectives hold: outcomes in, next trial out. It sends
 // nothing, reads no clock and knows no objectives.
 //
-// The frame is MLRsearch (draft-ietf-bmwg-mlrsearch): short trials choose where to look, long ones decide, a rate is
-// classified by all its trials together with an exceed ratio, the relevant upper bound is the lowest rate that failed and
-// the relevant lower bound the highest below it that held. Two things differ. A trial ends as soon as an anytime-valid
-// test has decided it at the trial's risk, so that a duration is a range. And it may end undecided: then the truth is
-// near, and the search steps around that rate to either side in place of guessing at it.
+// The frame is MLRsearch (draft-ietf-bmwg-mlrsearch): short trials choose where to look, long ones decide, and a rate is classified by
+// all its trials together with an exceed ratio. Three things differ. A trial ends as soon as an anytime-valid test has decided it at
+// the trial's risk, so that a duration is a range. It may end undecided: then the truth is near, and the bounds are sought
+// further from that rate in place of guessing at it. And where to look, which bound to ask again and when both are sure follow from
+// a belief of where the capacity is, in which any trial may have been disturbed.
 package capacity
 
 import (
@@ -74,6 +74,9 @@ type Done struct {
 	Good    float64       `json:"good_per_s"`       // answers that broke nothing, per second
 	At      time.Duration `json:"at_ns"`            // its end, since the search began
 }
+
+// full reports that a trial took as long as it takes to be sure.
+func (d *Trial) Full() bool { return d.Purpose == Confirm || d.Purpose == Soak }
 
 // Plan says what is searched and how. Zero fields mean what their comments say; only Highest has no default.
 type Plan struct {

@@ -1,5 +1,7 @@
 package capacity
 
+import "math"
+
 // Drift says whether the target is the same over the search.
 type Drift int8
 
@@ -21,43 +23,37 @@ func (d *Drift) UnmarshalText(text []byte) error {
 	return known(text, drifting[:], (*int8)(d), "drift")
 }
 
-// drifts looks for contradictions that all point the same way in time. Noise contradicts itself in both directions, and a
-// single trial that was disturbed contradicts others alone, so it takes two on either side, and of fails three: a
-// disturbance makes fails. A pass counts at full length only, because a short one may just have ended before the queue
-// was full; unless it was a tenth higher than what fails now.
-func drifts(done []Done) Drift {
-	var held, brokenLater, broken, heldLater [mostTrials]bool
-	for j, later := range done {
-		for i, earlier := range done[:j] {
-			switch {
-			case holds(earlier, later.Rate) && fails(later) && later.Rate <= earlier.Rate:
-				held[i], brokenLater[j] = true, true
-			case fails(earlier) && holds(later, later.Rate) && later.Rate >= earlier.Rate:
-				broken[i], heldLater[j] = true, true
-			}
-		}
+// drifts weighs a capacity that moved evenly over the search against one that stayed: by how much better that explains what came of
+// all trials, some of which were disturbed.
+func drifts(done []Done, p *Plan) Drift {
+	if !contradictory(done) {
+		return Steady
 	}
-	worse, better := min(count(held), count(brokenLater)), min(count(broken)-1, count(heldLater))
-	switch {
-	case worse >= 2 && count(broken) == 0:
-		return Worse
-	case better >= 2 && count(held) == 0:
-		return Better
+	much := believe(done, p, coarse, 0).weight() + math.Log(betterBy)
+	for _, by := range [...]float64{0.1, 0.2, 0.4, 0.8} { // of the logarithm
+		worse, better := believe(done, p, coarse, -by).weight(), believe(done, p, coarse, by).weight()
+		switch {
+		case worse > max(much, better):
+			return Worse
+		case better > max(much, worse):
+			return Better
+		}
 	}
 	return Steady
 }
 
-func holds(d Done, rate float64) bool {
-	return d.Outcome == Pass && (d.Purpose == Confirm || d.Purpose == Soak || d.Rate >= 1.1*rate)
-}
+const betterBy = 1e4 // times more likely
 
-func fails(d Done) bool { return d.Outcome == Fail || d.Outcome == Limited }
-
-func count(marks [mostTrials]bool) (n int) {
-	for _, m := range marks {
-		if m {
-			n++
+// contradictory reports that a rate held though one that is no higher failed.
+func contradictory(done []Done) bool {
+	held, failed := 0.0, math.Inf(1)
+	for _, d := range done {
+		switch d.Outcome {
+		case Pass:
+			held = max(held, d.Rate)
+		case Fail, Limited:
+			failed = min(failed, d.Rate)
 		}
 	}
-	return n
+	return held >= failed
 }

@@ -54,37 +54,38 @@ func (all *loads) at(rate float64) *load {
 	return (*all)[i]
 }
 
-// view is what all trials together say. lower and upper are MLRsearch's relevant bounds, by the votes: the lowest rate that
-// failed, and the highest below it that held. Between them the hints of short trials narrow the interval to low and high; a
-// hint beyond a vote is void. stuck are the rates in between that long trials did not decide. Any may be nil.
-type view struct {
-	lower, upper *load
-	low, high    *load
-	stuck        []*load
+// lower is the highest rate that held, up to one.
+func (all loads) lower(p *Plan, upTo float64) (lower *load) {
+	for _, l := range all {
+		if l.rate <= upTo && l.holds(p) {
+			lower = l
+		}
+	}
+	return lower
 }
 
-func (all loads) view(p *Plan) (v view) {
+// upper is the lowest rate that failed, from one on.
+func (all loads) upper(p *Plan, from float64) *load {
 	for _, l := range all {
-		if l.fails(p) {
-			v.upper = l
-			break
-		}
-		if l.holds(p) {
-			v.lower = l
+		if l.rate >= from && l.fails(p) {
+			return l
 		}
 	}
-	v.low, v.high = v.lower, v.upper
+	return nil
+}
+
+// stuck are the rates that long trials do not decide, between those that held and those that failed.
+func (all loads) stuck(p *Plan) (stuck loads) {
+	upper := all.upper(p, 0)
 	for _, l := range all {
 		switch {
-		case v.lower != nil && l.rate <= v.lower.rate:
-		case v.upper != nil && l.rate >= v.upper.rate:
+		case l == upper:
+			return stuck
+		case l.holds(p):
+			stuck = nil
 		case l.stuck(p):
-			v.stuck = append(v.stuck, l)
-		case l.hint == Fail && (v.high == v.upper):
-			v.high = l
-		case l.hint == Pass && (v.high == v.upper):
-			v.low = l
+			stuck = append(stuck, l)
 		}
 	}
-	return v
+	return stuck
 }

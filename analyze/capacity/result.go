@@ -45,14 +45,7 @@ type Result struct {
 // Result is what is known now.
 func (s *Search) Result() Result {
 	p := &s.plan
-	v := s.loads.view(p)
-	lower, upper := v.lower, v.upper
-	if lower == nil {
-		lower = v.low
-	}
-	if upper == nil {
-		upper = v.high
-	}
+	lower, upper := s.bounds()
 	r := Result{Goal: p.Width, Drift: s.drift, Stopped: s.stopped, Trials: len(s.done), Lower: bound(lower, p), Upper: bound(upper, p)}
 	if n := len(s.done); n > 0 {
 		r.Took = s.done[n-1].At
@@ -66,6 +59,37 @@ func (s *Search) Result() Result {
 	}
 	r.Kind = s.kind(lower, upper)
 	return r
+}
+
+// bounds are the nearest that are proven and believed; else the nearest that held and failed, or seemed to.
+func (s *Search) bounds() (lower, upper *load) {
+	p := &s.plan
+	low, middle, high := s.belief.quantile(doubt), s.belief.quantile(0.5), s.belief.quantile(1-doubt)
+	held, failed := false, false
+	for _, l := range s.loads {
+		held, failed = held || l.hint == Pass, failed || l.hint == Fail
+	}
+	rank := func(l *load, voted, hinted, believed bool) int {
+		switch {
+		case voted && believed && l.proven(p):
+			return 3
+		case voted && believed:
+			return 2
+		case voted || hinted:
+			return 1
+		}
+		return 0
+	}
+	lowerRank, upperRank := 1, 0
+	for _, l := range s.loads {
+		if r := rank(l, l.holds(p), l.hint == Pass && !l.fails(p) && (l.rate < middle || !failed), l.rate <= low); r >= lowerRank {
+			lower, lowerRank = l, r
+		}
+		if r := rank(l, l.fails(p), l.hint == Fail && !l.holds(p) && (l.rate > middle || !held), l.rate >= high); r > upperRank {
+			upper, upperRank = l, r
+		}
+	}
+	return lower, upper
 }
 
 func (s *Search) kind(lower, upper *load) Kind {

@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -10,12 +11,14 @@ const (
 	looseRisk   = 0.05 // of trials that only choose where to look
 	mostInvalid = 3    // trials in a row that the generator could not carry: it is the bottleneck
 	mostStills  = 10   // the same at a rate that it is known to carry: nothing can be measured here
+	mostStuck   = 8    // rates that no trial decides: longer ones are needed
 	mostTrials  = 500
 )
 
 // Search finds the highest rate. It is not for use by several goroutines.
 type Search struct {
 	plan    Plan
+	belief  belief
 	loads   loads
 	done    []Done
 	soaks   []float64 // rates at which a soak held, or was tried twice without being decided
@@ -30,7 +33,7 @@ func New(p Plan) (*Search, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	return &Search{plan: p}, nil
+	return &Search{plan: p, belief: believe(nil, &p, fine, 0)}, nil
 }
 
 // Plan is the complete one.
@@ -39,6 +42,19 @@ func (s *Search) Plan() Plan { return s.plan }
 // Add takes what came of a trial, in the order in which they were run.
 func (s *Search) Add(d Done) {
 	s.done = append(s.done, d)
+	s.count(&d)
+	s.drift = drifts(s.done, &s.plan)
+	weighed := s.done
+	for _, l := range s.loads {
+		if l.lame {
+			fails := Done{Trial: s.confirm(l.rate), Outcome: Fail, At: d.At}
+			weighed = append(slices.Clip(weighed), fails, fails)
+		}
+	}
+	s.belief = believe(weighed, &s.plan, fine, 0)
+}
+
+func (s *Search) count(d *Done) {
 	l := s.loads.at(d.Rate)
 	if d.Outcome == Invalid {
 		l.invalid++
@@ -51,7 +67,7 @@ func (s *Search) Add(d Done) {
 		return
 	}
 	l.invalid, l.lame = 0, false
-	full := d.Purpose == Confirm || d.Purpose == Soak
+	full := d.Full()
 	switch {
 	case d.Outcome == Limited:
 		l.limited = true
@@ -81,7 +97,6 @@ func (s *Search) Add(d Done) {
 	if full && d.Outcome != Undecided {
 		l.answered = append(l.answered, d.Good)
 	}
-	s.drift = drifts(s.done)
 }
 
 // patience is after how many invalid trials a rate is given up: once the generator was known to be at its end, two do.
@@ -132,71 +147,92 @@ const Disturbed = "this machine is too busy to measure: its load generator stood
 // want is the next trial, however long there is.
 func (s *Search) want() (Trial, bool) {
 	p := &s.plan
-	v := s.loads.view(p)
-	switch {
-	case s.disputed(v.upper):
-		return s.confirm(v.upper.rate), true
-	case v.low == nil && v.high != nil && v.high.rate <= p.Lowest:
-		return s.confirm(p.Lowest), !v.high.proven(p)
-	case v.low == nil:
-		return s.bracket(p.Lowest), !s.loads.at(p.Lowest).stuck(p) // stuck: the lowest rate cannot be decided
-	case v.high == nil && len(v.stuck) == 0 && v.low.rate < p.Highest:
-		return s.bracket(min(neat(v.low.rate*p.Ramp), p.Highest)), true
-	case v.high == nil && len(v.stuck) == 0:
-		return s.ends(v, p.Highest, p.Highest)
-	case v.high != nil && len(v.stuck) == 0:
-		if rate := s.inside(v.low.rate, v.high.rate); rate > 0 {
-			return s.bisect(rate, v.high.rate/v.low.rate), true
-		}
+	from, rate, to := s.belief.quantile(unlikely), s.belief.quantile(0.5), s.belief.quantile(1-unlikely)
+	stuck := s.loads.stuck(p)
+	switch lowest, top := s.loads.at(p.Lowest), s.top(); {
+	case len(s.done) == 0:
+		return s.bracket(p.Lowest), true
+	case len(stuck) > mostStuck:
+		return Trial{}, false
+	case rate <= p.Lowest && !lowest.holds(p):
+		return s.confirm(p.Lowest), !lowest.stuck(p) && !lowest.proven(p)
+	case rate > top*p.Ramp && top < p.Highest:
+		return s.bracket(max(p.Lowest, min(neat(top*p.Ramp), p.Highest))), true
+	case rate < p.Highest && to/from > 1+p.Width && len(stuck) == 0:
+		return s.bisect(max(p.Lowest, neat(rate)), to/from), true
 	}
-	around, apart := s.centre(v)
-	return s.ends(v, max(neat(around/apart), p.Lowest), min(neat(around*apart), p.Highest))
+	return s.ends(min(rate, p.Highest), stuck)
 }
 
-// disputed is a rate that failed once, though it or a higher one has held: a disturbance, or that was too short. It is asked
-// again before anything is built on it.
-func (s *Search) disputed(l *load) bool {
-	if l == nil || l.proven(&s.plan) {
-		return false
-	}
+// top is the highest rate that held or seemed to.
+func (s *Search) top() (top float64) {
 	for _, d := range s.done {
-		if d.Outcome == Pass && d.Rate >= l.rate {
-			return true
+		if d.Outcome == Pass || d.Outcome == Undecided && d.Leaning == Pass {
+			top = max(top, d.Rate)
 		}
 	}
-	return false
+	return top
 }
 
-// centre is where the truth is believed to be, and how far around it the bounds are sought: half the goal width, so that
-// the bounds, where trials have to be sure, lie clear of it. Rates that long trials did not decide are where it is; each
-// that was tried in vain pushes the bounds further out.
-func (s *Search) centre(v view) (around, apart float64) {
-	half := math.Sqrt(1 + s.plan.Width)
-	n := len(v.stuck)
-	if n == 0 {
-		return math.Sqrt(v.low.rate * v.high.rate), half
-	}
-	from, to := v.stuck[0].rate, v.stuck[n-1].rate
-	return math.Sqrt(from * to), math.Sqrt(to/from) * math.Pow(half, float64(n))
-}
-
-// ends proves the bounds: each once, then the soak, then again, so that a target that changes meanwhile shows. low and high
-// are where they are sought if there are none as near; nothing is sought above the highest rate of all.
-func (s *Search) ends(v view, low, high float64) (Trial, bool) {
+// ends proves the bounds: each once, then the soak, then again, so that a target that changes meanwhile shows.
+func (s *Search) ends(around float64, stuck loads) (Trial, bool) {
 	p := &s.plan
+	lower, upper := s.bounds()
+	if !s.narrow(lower, upper) {
+		low, high := s.around(around, stuck)
+		slack := math.Pow(1+p.Width, 1./8)
+		lower = s.loads.lower(p, low*slack)
+		if lower == nil || lower.rate < low/slack {
+			return s.confirm(low), !s.loads.at(low).stuck(p) // stuck: there is nowhere lower to go
+		}
+		widest := neat(lower.rate * (1 + p.Width))
+		if len(stuck) == 0 && widest > high/slack {
+			high = min(high, widest)
+		}
+		upper = s.loads.upper(p, high/slack)
+		if around < p.Highest && (upper == nil || upper.rate > max(high*slack, widest)) && !s.loads.at(high).stuck(p) {
+			return s.confirm(high), true
+		}
+	}
 	switch {
-	case v.lower == nil || v.lower.rate < low:
-		return s.confirm(low), !s.loads.at(low).stuck(p) // stuck: there is nowhere lower to go
-	case (v.upper == nil || v.upper.rate > high) && (v.high != nil || high < p.Highest) && !s.loads.at(high).stuck(p):
-		return s.confirm(high), true
-	case p.Soak > 0 && !s.soakedBelow(v.lower.rate):
-		return Trial{Rate: max(neat(v.lower.rate*p.SoakAt), p.Lowest), Shortest: p.Soak, Longest: max(p.Soak, p.Longest), Risk: p.Risk, Purpose: Soak}, true
-	case v.upper != nil && !v.upper.proven(p):
-		return s.confirm(v.upper.rate), true
-	case !v.lower.proven(p):
-		return s.confirm(v.lower.rate), true
+	case p.Soak > 0 && !s.soakedBelow(lower.rate):
+		return Trial{Rate: max(neat(lower.rate*p.SoakAt), p.Lowest), Shortest: p.Soak, Longest: max(p.Soak, p.Longest), Risk: p.Risk, Purpose: Soak}, true
+	case upper != nil && !upper.lame && !s.sure(upper, upper.rate >= s.belief.quantile(1-doubt)):
+		return s.confirm(upper.rate), true
+	case !s.sure(lower, lower.rate <= s.belief.quantile(doubt)):
+		return s.confirm(lower.rate), true
 	}
 	return Trial{}, false
+}
+
+func (s *Search) sure(l *load, believed bool) bool { return believed && l.proven(&s.plan) }
+
+// narrow reports that two bounds are all that is asked for.
+func (s *Search) narrow(lower, upper *load) bool {
+	return lower != nil && upper != nil && s.sure(lower, lower.rate <= s.belief.quantile(doubt)) &&
+		s.sure(upper, upper.rate >= s.belief.quantile(1-doubt)) && upper.rate <= neat(lower.rate*(1+s.plan.Width))
+}
+
+// around is where the bounds are sought: half the goal width from where the capacity is believed to be, so that they lie clear of
+// it where trials have to be sure; and from rates that long trials did not decide the further, the more there are of them.
+func (s *Search) around(rate float64, stuck loads) (low, high float64) {
+	p := &s.plan
+	half := math.Sqrt(1 + 0.98*p.Width) // rates are written in four digits
+	low, high = rate/half, rate*half
+	if n := len(stuck); n > 0 {
+		quarter, below := math.Sqrt(half), 0
+		for _, l := range stuck {
+			if l.rate < rate*quarter {
+				below++
+			}
+		}
+		low = min(rate*quarter, stuck[0].rate) / math.Pow(half, float64(max(1, below)))
+		high = max(rate/quarter, stuck[n-1].rate) * math.Pow(half, float64(max(1, n-below)))
+	}
+	if rate >= p.Highest && len(stuck) == 0 {
+		low = p.Highest
+	}
+	return max(neat(low), p.Lowest), min(neat(high), p.Highest)
 }
 
 // soakedBelow: a bound that moved a little since needs no other soak.
@@ -207,19 +243,6 @@ func (s *Search) soakedBelow(rate float64) bool {
 		}
 	}
 	return false
-}
-
-// inside is the next rate between two, 0 if they are as near to each other as half the goal width.
-func (s *Search) inside(low, high float64) float64 {
-	width, goal := math.Log(high/low), math.Log1p(s.plan.Width)/2
-	if width <= goal+rounding {
-		return 0
-	}
-	parts := math.Ceil(width/goal - rounding)
-	if rate := neat(low * math.Exp(width*math.Floor(parts/2)/parts)); rate > low && rate < high {
-		return rate
-	}
-	return 0
 }
 
 // neat is a rate to four digits, as a person would write it.

@@ -77,7 +77,7 @@ func TestSearchEndings(t *testing.T) {
 	}{
 		"never fails":    {base, knee(2000), AtLeast, 1000, 0},
 		"always fails":   {base, knee(5), TooLow, 0, 10},
-		"never decided":  {base, func(Trial, time.Duration) Outcome { return Undecided }, Unsettled, 640, 0},
+		"never decided":  {base, func(Trial, time.Duration) Outcome { return Undecided }, Unsettled, 1000, 0},
 		"never sent":     {base, func(Trial, time.Duration) Outcome { return Invalid }, Generator, 0, 10},
 		"out of time":    {budget, knee(500), Unfinished, 0, 0},
 		"generator":      {base, worded(300, Invalid), Generator, 300, 300},

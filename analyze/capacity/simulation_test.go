@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"coalmine/analyze"
 	"coalmine/analyze/capacity"
 )
 
@@ -56,46 +60,59 @@ type figures struct {
 }
 
 func measure(s system, seeds int, budget time.Duration) (f figures) {
-	truth := s.truth()
-	for seed := range uint64(seeds) {
-		r, took, done := search(seed, s, budget)
-		f.runs, f.trials, f.took = f.runs+1, f.trials+r.Trials, f.took+took
-		if r.Drift != capacity.Steady {
-			f.drift++
-		}
-		held, failed := 0.0, math.Inf(1)
-		if r.Lower != nil {
-			held = r.Lower.Rate
-		}
-		if r.Upper != nil {
-			failed = r.Upper.Rate
-		}
-		switch {
-		case held > truth:
-			f.tooHigh++
-		case failed < truth:
-			f.tooLow++
-		case r.Kind == capacity.Found:
-			f.covered++
-		}
-		if held > truth*1.05 || held == 0 {
-			f.far++
-		}
-		if r.Kind == capacity.Found {
-			f.found++
-			f.width += r.Width
-			if r.Width <= 0.0505 { // rates are written in four digits
-				f.narrow++
+	var each sync.Mutex
+	var all sync.WaitGroup
+	var next atomic.Uint64
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for seed := next.Add(1) - 1; seed < uint64(seeds); seed = next.Add(1) - 1 {
+				r, took, done := search(seed, s, budget)
+				each.Lock()
+				f.add(seed, s.truth(), r, took, done)
+				each.Unlock()
 			}
-		}
-		if *misses && (held > truth || failed < truth || r.Kind != capacity.Found) {
-			fmt.Printf("   seed %d: %s %v to %v\n", seed, r.Kind, held, failed)
-			for _, d := range done {
-				fmt.Printf("   %10.1f %-8s %-9s at %-7s %s %.3g\n", d.Rate, d.Purpose, d.Outcome, d.At, d.Sentence, d.Bursts)
-			}
+		})
+	}
+	all.Wait()
+	return f
+}
+
+func (f *figures) add(seed uint64, truth float64, r capacity.Result, took time.Duration, done []analyze.TrialReport) {
+	f.runs, f.trials, f.took = f.runs+1, f.trials+r.Trials, f.took+took
+	if r.Drift != capacity.Steady {
+		f.drift++
+	}
+	held, failed := 0.0, math.Inf(1)
+	if r.Lower != nil {
+		held = r.Lower.Rate
+	}
+	if r.Upper != nil {
+		failed = r.Upper.Rate
+	}
+	switch {
+	case held > truth:
+		f.tooHigh++
+	case failed < truth:
+		f.tooLow++
+	case r.Kind == capacity.Found:
+		f.covered++
+	}
+	if held > truth*1.05 || held == 0 {
+		f.far++
+	}
+	if r.Kind == capacity.Found {
+		f.found++
+		f.width += r.Width
+		if r.Width <= 0.0505 { // rates are written in four digits
+			f.narrow++
 		}
 	}
-	return f
+	if *misses && (held > truth || failed < truth || r.Kind != capacity.Found || r.Width > 0.0505) {
+		fmt.Printf("   seed %d: %s %v to %v, %.1f %%\n", seed, r.Kind, held, failed, 100*r.Width)
+		for _, d := range done {
+			fmt.Printf("   %10.1f %+6.1f%% %-8s %-9s at %-7s %s %.3g\n", d.Rate, 100*(d.Rate/truth-1), d.Purpose, d.Outcome, d.At, d.Sentence, d.Bursts)
+		}
+	}
 }
 
 func (f figures) String() string {

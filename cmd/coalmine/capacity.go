@@ -84,7 +84,7 @@ decided, 1 and 2 as everywhere, 130 interrupted. What is known by then is shown.
 	f.Float64Var(&r.ramp, "ramp", 0, "most times by which a trial may exceed a rate that held (default 2 on loopback, 1.5 elsewhere)")
 	f.DurationVar(&r.short, "short-trial", 2*time.Second, "of trials that only choose where to look")
 	f.DurationVar(&r.trial, "trial", 0, "least time of a trial that proves a bound (default 10s)")
-	f.DurationVar(&r.longest, "longest-trial", 0, "most of it, then it is undecided (default 4 times --trial, a sixteenth of --budget or, at a goal of 5%, 120 times the slowest latency objective: the longest of these)")
+	f.DurationVar(&r.longest, "longest-trial", 0, "most of it, then it is undecided (default 4 times --trial, a twelfth of --budget or, at a goal of 5%, 120 times the slowest latency objective: the longest of these)")
 	f.DurationVar(&r.soak, "soak", 0, "time at --soak-at of the lower bound, negative for none (default twice --trial)")
 	f.StringVar(&r.soakAt, "soak-at", "85%", "of the lower bound")
 	f.DurationVar(&r.warmUp, "warm-up", time.Second, "of each trial, not judged, and before the first; 0s for none")
