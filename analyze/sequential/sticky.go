@@ -1,8 +1,10 @@
 package sequential
 
 import (
+	"fmt"
 	"math"
 	"sort"
+	"sync"
 )
 
 // Sticky is 2.3d where the share is not known to be the configured one: a canary that gets nothing never switches either, and
@@ -20,7 +22,7 @@ type Sticky struct {
 
 type cell struct {
 	lo, hi float64
-	turns  Turns // the zero Turns proves nothing
+	turns  func() Turns // built when first asked for: a run needs few of the hundred, and each costs a grid
 }
 
 const (
@@ -28,11 +30,14 @@ const (
 	cellStep   = 1.15
 )
 
-// NewSticky builds the cells.
+// NewSticky lays out the cells.
 func NewSticky(l Levels) (Sticky, error) {
 	share, err := NewBetaSequence(0.5, 0.5)
 	if err != nil {
 		return Sticky{}, err
+	}
+	if err := l.Validate(); err != nil {
+		return Sticky{}, fmt.Errorf("sticky: %w", err)
 	}
 	edges := []float64{0}
 	for p := leastShare; p < 0.5; p *= cellStep {
@@ -44,11 +49,9 @@ func NewSticky(l Levels) (Sticky, error) {
 	}
 	s := Sticky{share: share}
 	for i, lo := range edges[:len(edges)-1] {
-		c := cell{lo: lo, hi: edges[i+1]}
+		c := cell{lo: lo, hi: edges[i+1], turns: func() Turns { return Turns{} }} // which proves nothing
 		if lo > 0 && c.hi < 1 {
-			if c.turns, err = NewTurns((c.lo+c.hi)/2, (c.hi-c.lo)/2, l); err != nil {
-				return Sticky{}, err
-			}
+			c.turns = sync.OnceValue(func() Turns { return turnsWithin(c.lo, c.hi, l) })
 		}
 		s.cells = append(s.cells, c)
 	}
@@ -64,7 +67,7 @@ func (s Sticky) Fail(switched, same, canary, n uint64) float64 {
 	canary = min(canary, n)
 	seen := float64(canary) / float64(n)
 	at := func(c *cell) float64 {
-		return logMean(c.turns.Fail(switched/2, same/2), s.share.Log(canary, n, min(max(seen, c.lo), c.hi)))
+		return logMean(c.turns().Fail(switched/2, same/2), s.share.Log(canary, n, min(max(seen, c.lo), c.hi)))
 	}
 	here := max(sort.Search(len(s.cells), func(i int) bool { return s.cells[i].hi >= seen }), 0)
 	least := at(&s.cells[min(here, len(s.cells)-1)])

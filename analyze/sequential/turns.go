@@ -23,9 +23,14 @@ func NewTurns(share, margin float64, l Levels) (Turns, error) {
 	if err := l.Validate(); err != nil {
 		return Turns{}, fmt.Errorf("turns: %w", err)
 	}
+	return turnsWithin(low, high, l), nil
+}
+
+// turnsWithin is about a share from low to high, by levels that are valid.
+func turnsWithin(low, high float64, l Levels) Turns {
 	least := min(2*low*(1-low), 2*high*(1-high)) // 2p(1-p) is concave: least at an edge of the band
 	theta := 0.8 * least
-	return Turns{theta: theta, fail: against(theta, Down, l)}, nil
+	return Turns{theta: theta, fail: against(theta, Down, l)}
 }
 
 // Theta is the least switch rate that counts as independent, above 0 and at most .4: .8 of the least over the band.

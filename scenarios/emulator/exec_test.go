@@ -22,7 +22,7 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
 
-// program is testdata/function, built once.
+// program is testdata/function, built and packed once.
 var program = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "coalmine-test-")
 	if err != nil {
@@ -35,7 +35,11 @@ var program = sync.OnceValues(func() ([]byte, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return out, err
 	}
-	return os.ReadFile(file)
+	code, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return pack(entry{"bootstrap", 0o755, string(code)})
 })
 
 // bench is the test's program as a function, with one alias, prod, on version 1.
@@ -48,15 +52,15 @@ func newBench(t testing.TB, f Faults, o Options, change ...func(*lambda.CreateFu
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("there is no go toolchain to build the test's function with")
 	}
-	code, err := program()
+	file, err := program()
 	if err != nil {
-		t.Fatalf("build the test's function: %v\n%s", err, code)
+		t.Fatalf("build the test's function: %v\n%s", err, file)
 	}
 	o.Exec = true
 	b := &bench{startWith(t, f, o)}
 	in := &lambda.CreateFunctionInput{
 		FunctionName: getProductsName, Role: aws.String(role), Handler: aws.String("bootstrap"), Publish: true,
-		Runtime: lambdatypes.RuntimeProvidedal2023, Code: &lambdatypes.FunctionCode{ZipFile: packed(t, entry{"bootstrap", 0o755, string(code)})},
+		Runtime: lambdatypes.RuntimeProvidedal2023, Code: &lambdatypes.FunctionCode{ZipFile: file},
 	}
 	for _, each := range change {
 		each(in)

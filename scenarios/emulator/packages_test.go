@@ -19,6 +19,14 @@ type entry struct {
 
 func packed(t testing.TB, entries ...entry) []byte {
 	t.Helper()
+	file, err := pack(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func pack(entries ...entry) ([]byte, error) {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	for _, e := range entries {
@@ -26,14 +34,12 @@ func packed(t testing.TB, entries ...entry) []byte {
 		h.SetMode(e.mode)
 		f, err := w.CreateHeader(h)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		f.Write([]byte(e.data))
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	err := w.Close()
+	return b.Bytes(), err
 }
 
 func TestPackagesThatAreRefused(t *testing.T) {

@@ -271,6 +271,7 @@ func TestMetricsCLI(t *testing.T) {
 	if _, err := exec.LookPath("aws"); err != nil {
 		t.Skip("the AWS CLI is not installed: the independent check of CloudWatch is left out")
 	}
+	t.Parallel()
 	s := startStack(t, Faults{})
 	s.get("prod", "/products")
 	now := time.Now().UTC()
@@ -292,6 +293,7 @@ func TestServicesBoto3(t *testing.T) {
 	if exec.Command("python3", "-c", "import boto3").Run() != nil {
 		t.Skip("python3 with boto3 is not installed: the independent check of CloudWatch, CodeDeploy and IAM is left out")
 	}
+	t.Parallel()
 	s := startStack(t, Faults{CodeDeploy: []Deployment{{Function: "getProducts", Alias: "prod", Status: "InProgress"}}, Control: Control{Deny: []string{"lambda:UpdateAlias"}}})
 	s.logAccess("prod", "access")
 	for range 30 {

@@ -32,6 +32,7 @@ func toolchain(t *testing.T) {
 
 // The same source makes the same package, whoever builds it, and each release another.
 func TestPackagesAreDeterministic(t *testing.T) {
+	t.Parallel()
 	toolchain(t)
 	made := func(o products.Options, release string) []byte {
 		t.Helper()
@@ -89,6 +90,7 @@ func TestOneLambdaLibrary(t *testing.T) {
 
 // The whole system, with the function that goes to AWS.
 func TestUpWithTheRealFunction(t *testing.T) {
+	t.Parallel()
 	toolchain(t)
 	s := newSiteWith(t, emulator.Options{Exec: true})
 	system, _, err := products.UpWith(t.Context(), s.Client, products.FromSource(runtime.GOOS, runtime.GOARCH))
@@ -111,6 +113,7 @@ func TestUpWithTheRealFunction(t *testing.T) {
 
 // Real and emulated answers are the same, in every state that a fault can put the function into.
 func TestRealAndEmulatedAnswerAlike(t *testing.T) {
+	t.Parallel()
 	toolchain(t)
 	answers := func(o emulator.Options, p products.Options) (all []string) {
 		t.Helper()

@@ -180,6 +180,7 @@ func empty(t *testing.T, s *site) {
 // Broken off after any request, a second Up completes the system, and Down
 // removes whatever part of it there is.
 func TestHalfMade(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ctx := t.Context()
 	for n := int64(1); ; n++ {

@@ -2,6 +2,7 @@ package stage_test
 
 import (
 	"context"
+	"flag"
 	"io"
 	"log"
 	"net"
@@ -77,6 +78,7 @@ func TestMain(m *testing.M) {
 	if spec := os.Getenv(childVariable); spec != "" {
 		os.Exit(child(spec))
 	}
+	flag.Set("test.parallel", "4") // they wait for children and for backoffs; -parallel on the command line has the last word
 	os.Exit(m.Run())
 }
 
