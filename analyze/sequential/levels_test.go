@@ -12,6 +12,7 @@ func TestConstructorErrors(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	newSplit := func(share, margin float64, l Levels) error { _, err := NewSplit(share, margin, l); return err }
 	newTurns := func(share, margin float64, l Levels) error { _, err := NewTurns(share, margin, l); return err }
+	newSticky := func(l Levels) error { _, err := NewSticky(l); return err }
 	newBound := func(theta float64, l Levels) error { _, err := NewBound(theta, l); return err }
 	newStage := func(theta float64, l Levels, horizon int) error {
 		_, err := NewStageErrors(theta, l, horizon)
@@ -48,6 +49,7 @@ func TestConstructorErrors(t *testing.T) {
 		{newSplit(.5, .03, Levels{.05, .05, 0}), "budget 0 "},
 		{newTurns(.5, .5, nominal), "margin 0.5 "},
 		{newTurns(.5, .03, Levels{.05, -1, 1}), "beta -1 "},
+		{newSticky(Levels{.05, 1, 1}), "beta 1 "},
 		{newBound(0, nominal), "theta 0 "},
 		{newBound(1, nominal), "theta 1 "},
 		{newBound(nan, nominal), "theta NaN "},
