@@ -68,12 +68,16 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-// anonymous takes the gateway response away that names the alias, from the next deployment on.
+// anonymous takes the gateway response away that names the alias, and deploys: a canary names none from its creation on.
 func (s *system) anonymous(t *testing.T) {
 	t.Helper()
 	if _, err := s.client.Gateway().DeleteGatewayResponse(t.Context(), &apigateway.DeleteGatewayResponseInput{RestApiId: &s.ref.API, ResponseType: types.GatewayResponseTypeDefault5xx}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.client.Gateway().CreateDeployment(t.Context(), &apigateway.CreateDeploymentInput{RestApiId: &s.ref.API, StageName: &s.ref.Stage}); err != nil {
+		t.Fatal(err)
+	}
+	s.before = s.read(t)
 }
 
 // The answers of a canary whose alias nobody may invoke name no version: live they are the whole stage's errors, by the

@@ -113,16 +113,16 @@ func (s *system) canaried(t *testing.T) {
 	t.Fatal("no canary was made in 30 s")
 }
 
-// measured waits until a run has evidence of its canary.
+// measured waits until a run has evidence of its canary: answers of a window that ended after it was deployed.
 func measured(t *testing.T, file string) {
 	t.Helper()
-	evidence := regexp.MustCompile(`{"window":{"phase":"during".*"hits":[1-9]`)
+	evidence := regexp.MustCompile(`(?s)"name":"canary\.deployed".*{"window":{"phase":"during"[^\n]*"hits":[1-9]`)
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if data, _ := os.ReadFile(file); evidence.Match(data) {
 			return
 		}
 	}
-	t.Error("no answer with the canary made in 30 s")
+	t.Error("no answer with the canary deployed in 30 s")
 }
 
 // written is the path of a file that holds the text.
