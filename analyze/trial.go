@@ -36,8 +36,8 @@ type TrialReport struct {
 // Trial judges one load at one rate, window by window. A queue answers in bursts, so its tests are tempered by their spread,
 // and by that of an earlier trial near by, for who has seen no burst yet knows nothing of their size. It fails
 // no sooner than after half of the shortest time, unless most answers are bad. It passes only if what came after that half
-// passes alone, if response times do not rise, and, of a trial that confirms, if it was long enough to see them move up
-// and down, and for the bursts in which the slowest come, where that matters: near saturation a queue takes its time.
+// passes alone, if response times do not rise, and, of a trial that confirms, if it was long enough for how slowly they move
+// up and down: near saturation a queue takes its time.
 // Windows in which this machine stood still say nothing of the target, whatever it did: they are left out.
 type Trial struct {
 	rating  Rating
@@ -233,14 +233,14 @@ func (j *Trial) look() {
 	case broken != nil && j.patient(&e):
 		of := j.seenBy(broken, e, 0)
 		j.settle(capacity.Fail, broken.says(&of, Fail))
-	case passing && !j.rising() && j.sawEnough() == "":
+	case passing && !j.rising() && j.sawEnough(&e) == "":
 		j.settle(capacity.Pass, j.says(&e, Pass))
 	case took >= j.trial.Longest && e.all() == 0:
 		j.settle(capacity.Invalid, "no answer could be judged: this machine stood still")
-	case took >= j.trial.Longest:
+	case took >= j.trial.Longest || j.futile(&e):
 		j.leaning = j.leans(&e)
 		why := j.says(&e, Undecided)
-		if unsure := j.sawEnough(); passing && j.rising() {
+		if unsure := j.sawEnough(&e); passing && j.rising() {
 			why += "; response times rise"
 		} else if passing && unsure != "" {
 			why += "; " + unsure
@@ -260,7 +260,8 @@ func (j *Trial) throttled() string {
 
 const (
 	fewestErrors = 20   // that tell of how they spread
-	nearRate     = 1.06 // times a rate or less: errors spread alike at both
+	nearRate     = 1.03 // times a rate or less: errors spread alike at both
+	hopeless     = 0.4  // of a trial's longest time: from then on it may be seen that the rest of it decides nothing
 )
 
 // rising reports that response times rise as those of an overload do that matters to the width of the interval.
@@ -270,42 +271,45 @@ func (j *Trial) rising() bool {
 }
 
 // sawEnough is why the trial, which confirms a rate, was too short for how slowly the target moves: "" if it was not.
-func (j *Trial) sawEnough() string {
-	if j.trial.Purpose != capacity.Confirm && j.trial.Purpose != capacity.Soak {
+func (j *Trial) sawEnough(e *evidence) string {
+	if !j.trial.Full() {
 		return ""
 	}
-	mean, sd, looks := j.ticks.moves()
-	if looks >= min(enoughLooks, unrelated*float64(len(j.ticks))) || sd < still*mean {
-		return j.sawBursts()
-	}
-	matters := false
+	m := j.ticks.moves()
 	for i, a := range j.checks {
-		k, n := j.ticks.bad(i)
-		matters = matters || float64(k) > a.theta()/10*float64(n)
-		matters = matters || a.Errors == 0 && mean+5*sd > harmless*time.Duration(a.Max).Seconds()
-	}
-	if !matters {
-		return ""
-	}
-	return sentence("response times move slowly: this is worth %d independent looks at them, and %d are wanted", int(looks), enoughLooks)
-}
-
-// sawBursts is why it is not sure that a bound on latency holds: if what breaks it comes in bursts as large as those of the slowest
-// there are. Who has passed has seen few that broke it, and knows less of how they come.
-func (j *Trial) sawBursts() string {
-	e := j.evidence()
-	since := e.since(j.half)
-	for _, a := range j.checks {
-		if a.Errors > 0 {
+		if a.mayBreak(e, m, j.trial.Risk) {
+			return sentence("response times move slowly: in the long run %s may be more than %s", a.Quantile, Short(time.Duration(a.Max)))
+		}
+		if a.Errors == 0 {
 			continue
 		}
-		bursts, from := j.ticks.slowest(a.theta())
-		of := j.seenBy(a, since, bursts)
-		if pass, _ := a.check.look(&of); pass < -math.Log(j.trial.Risk) && from.Seconds() > harmless*time.Duration(a.Max).Seconds() {
-			return sentence("the slowest come in bursts of %d: there may have been none by chance", int(bursts))
+		wanted := 0.
+		if k, n := j.ticks.bad(i); float64(k) > a.theta()/10*float64(n) {
+			wanted = enoughLooks
+		} else if j.took() < j.trial.Longest {
+			wanted = fewLooks
+		}
+		if m.looks < min(wanted, unrelated*float64(len(j.ticks))) && m.sd >= still*m.mean {
+			return sentence("response times move slowly: this is worth %d independent looks at them, and %d are wanted", int(m.looks), int(wanted))
 		}
 	}
 	return ""
+}
+
+// futile reports that not even twice the looks that are left would show that a bound on latency holds, which it seems to.
+func (j *Trial) futile(e *evidence) bool {
+	if !j.trial.Full() || j.took() < 2*j.trial.Shortest || float64(j.took()) < hopeless*float64(j.trial.Longest) {
+		return false
+	}
+	m := j.ticks.moves()
+	m.looks *= 2 * float64(j.trial.Longest) / float64(j.took())
+	return slices.ContainsFunc(j.checks, func(a *aim) bool { return a.mayBreak(e, m, j.trial.Risk) })
+}
+
+// mayBreak reports that a bound on latency may be broken in the long run, though it does not seem to be.
+func (a *aim) mayBreak(e *evidence, m motion, risk float64) bool {
+	seen, limit := e.canary.response.Quantile(1-a.theta()).Seconds(), time.Duration(a.Max).Seconds()
+	return a.Errors == 0 && seen <= limit && seen+m.hidden(a.theta(), risk) > limit
 }
 
 // burstsNear is how errors spread in the trial nearest to a rate that has seen enough of them, and was no plain overload.

@@ -81,7 +81,7 @@ func (all loads) stuck(p *Plan) (stuck loads) {
 		switch {
 		case l == upper:
 			return stuck
-		case l.holds(p):
+		case l.holds(p) && l.proven(p):
 			stuck = nil
 		case l.stuck(p):
 			stuck = append(stuck, l)

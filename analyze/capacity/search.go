@@ -158,7 +158,7 @@ func (s *Search) want() (Trial, bool) {
 		return s.confirm(p.Lowest), !lowest.stuck(p) && !lowest.proven(p)
 	case rate > top*p.Ramp && top < p.Highest:
 		return s.bracket(max(p.Lowest, min(neat(top*p.Ramp), p.Highest))), true
-	case rate < p.Highest && to/from > 1+p.Width && len(stuck) == 0:
+	case rate < p.Highest && to/from > 1+1.25*p.Width && len(stuck) == 0:
 		return s.bisect(max(p.Lowest, neat(rate)), to/from), true
 	}
 	return s.ends(min(rate, p.Highest), stuck)

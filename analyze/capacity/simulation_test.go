@@ -49,6 +49,7 @@ var systems = []struct {
 	{"M/M/64/192 that rejects, by events", queue{servers: 64, mean: 0.050, bound: 0.5, room: 192}, false},
 	{"M/M/16 that queues, by events", queue{servers: 16, mean: 0.020, bound: 0.150}, false},
 	{"M/M/64 that queues, by events", queue{servers: 64, mean: 0.050, bound: 0.500}, false},
+	{"D/G/16 of lognormal service, by events", queue{servers: 16, mean: 0.04789, sigma: 0.6, bound: 0.250, paced: true, known: 328.5}, false},
 }
 
 // figures of many searches on one system.

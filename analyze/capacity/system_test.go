@@ -135,11 +135,17 @@ type queue struct {
 	mean    float64 // of service, seconds
 	bound   float64 // of p99, seconds
 	room    int     // in the system; 0: without end
+	sigma   float64 // of the logarithm of service; 0: it is exponential
+	paced   bool    // arrivals are evenly spaced
+	known   float64 // truth, where no formula has it
 }
 
 func (s queue) within() time.Duration { return time.Duration(s.bound * 1e9) }
 
 func (s queue) truth() float64 {
+	if s.known > 0 {
+		return s.known
+	}
 	if s.room > 0 {
 		return highest(1e5, 0.001, s.blocked)
 	}
@@ -161,10 +167,16 @@ func (s queue) blocked(rate float64) float64 {
 func (s queue) begin(rng *rand.Rand, rate float64, _ time.Duration) func() answers {
 	free := make([]float64, s.servers) // a heap of when each server is free
 	var leaving []float64              // heap of who is in the system, where that is limited
-	next := rng.ExpFloat64() / rate
+	gap := func() float64 {
+		if s.paced {
+			return 1 / rate
+		}
+		return rng.ExpFloat64() / rate
+	}
+	next := gap()
 	until := 0.0
 	return func() (a answers) {
-		for until += look.Seconds(); next < until; next += rng.ExpFloat64() / rate {
+		for until += look.Seconds(); next < until; next += gap() {
 			a.n++
 			for len(leaving) > 0 && leaving[0] <= next {
 				leaving = pop(leaving)
@@ -173,7 +185,7 @@ func (s queue) begin(rng *rand.Rand, rate float64, _ time.Duration) func() answe
 				a.errors++
 				continue
 			}
-			end := max(free[0], next) + s.mean*rng.ExpFloat64()
+			end := max(free[0], next) + s.service(rng)
 			free[0] = end
 			sift(free, 0)
 			if s.room > 0 {
@@ -186,6 +198,13 @@ func (s queue) begin(rng *rand.Rand, rate float64, _ time.Duration) func() answe
 		}
 		return a
 	}
+}
+
+func (s queue) service(rng *rand.Rand) float64 {
+	if s.sigma == 0 {
+		return s.mean * rng.ExpFloat64()
+	}
+	return s.mean * math.Exp(s.sigma*rng.NormFloat64()-s.sigma*s.sigma/2)
 }
 
 func sift(h []float64, i int) {
