@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"coalmine/analyze/capacity"
 )
@@ -214,10 +215,14 @@ func (r *Rated) says() string {
 		if r.lowest() {
 			return sentence("The stage throttles at the lowest rate, %s, already: that is a quota, not capacity.", PerSecondOf(upper.Rate))
 		}
-		if lower == nil {
-			return sentence("Quota-limited: the stage throttles at %s, and nothing is known below it. That is a quota, not capacity.", PerSecondOf(upper.Rate))
+		quota := sentence("Quota-limited: the stage throttles at %s", PerSecondOf(upper.Rate))
+		if r.Result.Quota > 0 {
+			quota += sentence(" and lets %s through", PerSecondOf(math.Round(10*r.Result.Quota)/10))
 		}
-		return sentence("Quota-limited: the stage throttles at %s, and the objectives%s %s at %s%s. That is a quota, not capacity.", PerSecondOf(upper.Rate), whose, holds(lower), PerSecondOf(lower.Rate), r.Arm.at(lower))
+		if lower == nil {
+			return quota + ", and nothing is known below it. That is a quota, not capacity."
+		}
+		return quota + sentence(", and the objectives%s %s at %s%s. That is a quota, not capacity.", whose, holds(lower), PerSecondOf(lower.Rate), r.Arm.at(lower))
 	case capacity.Generator:
 		if r.lowest() {
 			return sentence("The load generator cannot carry the lowest rate: %s.", r.lastAt(upper.Rate, capacity.Invalid))

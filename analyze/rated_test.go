@@ -43,6 +43,8 @@ func TestSearchClaimsWhatIsProven(t *testing.T) {
 	lame := tried(40, capacity.Confirm, capacity.Invalid)
 	low := tried(10, capacity.Bracket, capacity.Invalid)
 	quota := tried(40, capacity.Confirm, capacity.Limited)
+	known := quota
+	known.Allowed = 39.1
 	for name, c := range map[string]struct {
 		end    string
 		trials []capacity.Done
@@ -61,6 +63,8 @@ func TestSearchClaimsWhatIsProven(t *testing.T) {
 		"proven":                    {"verdict", []capacity.Done{tried(40, capacity.Confirm, capacity.Pass), tried(40, capacity.Confirm, capacity.Pass)}, capacity.AtLeast, false, "The capacity is at least 40/s: no objective failed up to the highest rate that was allowed."},
 		"the generator's, unproven": {"verdict", []capacity.Done{higher, lame, lame, lame, unsure}, capacity.Generator, true, "The load generator cannot carry 40/s, and is the bottleneck; the objectives seemed to hold at 20/s. " + single},
 		"a quota's, unproven":       {"verdict", []capacity.Done{higher, quota, quota, unsure}, capacity.Quota, true, "Quota-limited: the stage throttles at 40/s, and the objectives seemed to hold at 20/s. That is a quota, not capacity."},
+		"a quota's, that is known": {"verdict", []capacity.Done{tried(38.1, capacity.Confirm, capacity.Pass), tried(38.1, capacity.Confirm, capacity.Pass), tried(38.1, capacity.Confirm, capacity.Pass), known, known, known}, capacity.Quota, false,
+			"Quota-limited: the stage throttles at 40/s and lets 39.1/s through, and the objectives hold at 38.1/s. That is a quota, not capacity."},
 		"failing above a lowest that is undecided": {"verdict", []capacity.Done{seems, tried(20, capacity.Confirm, capacity.Fail), tried(20, capacity.Confirm, capacity.Fail), unsure}, capacity.Unsettled, true,
 			"Undecided: trials of that length prove no rate that holds, the objectives seemed to hold at 10/s and failed at 20/s. Longer trials, or looser objectives, would."},
 		"failing at the lowest":                             {"verdict", []capacity.Done{tried(10, capacity.Confirm, capacity.Fail), tried(10, capacity.Confirm, capacity.Fail)}, capacity.TooLow, false, "The objectives fail at the lowest rate, 10/s, already: ."},

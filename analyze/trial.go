@@ -54,6 +54,8 @@ type Trial struct {
 	all     totals
 	half    evidence
 	ticks   ticks // of what is judged
+	quota   quota
+	credit  time.Duration // for which a quota's burst may carry the load
 	outcome capacity.Outcome
 	leaning capacity.Outcome
 	settled bool
@@ -71,7 +73,7 @@ type aim struct {
 // NewTrial judges a trial of a valid rating, after others.
 func NewTrial(r Rating, t capacity.Trial, earlier []TrialReport) (*Trial, error) {
 	levels := sequential.Levels{Alpha: t.Risk, Beta: t.Risk / float64(len(r.Objectives)), Budget: uint64(t.Rate*t.Longest.Seconds()) + 1}
-	j := &Trial{rating: r, trial: t, breaker: breaker{policy: r.Breaker}}
+	j := &Trial{rating: r, trial: t, breaker: breaker{policy: r.Breaker}, credit: livesOff(t.Rate, earlier)}
 	j.sieve = newSieve(j.late(), mostLate, j.answers)
 	for i, o := range r.Objectives {
 		bound, err := sequential.NewBound(o.theta(), levels)
@@ -95,11 +97,13 @@ func (j *Trial) Add(w attack.Window) {
 	if !j.begun {
 		j.begun, j.from = true, w.Start+j.rating.WarmUp
 		j.first = int64(j.from / attack.WindowLength)
+		j.quota.begun = w.Start
 	}
 	if j.settled {
 		return
 	}
 	j.to = w.End()
+	j.quota.add(&w)
 	if j.tripped = j.breaker.add(&w); w.Index >= j.first {
 		j.take(&w)
 		j.look()
@@ -202,7 +206,7 @@ func (j *Trial) look() {
 		return
 	}
 	throttled := j.throttled()
-	if throttled != "" && j.all.hits >= fewestValid {
+	if throttled != "" && j.all.hits >= fewestValid && j.quota.windows >= fewestRefusing {
 		j.settle(capacity.Limited, throttled)
 		return
 	}
@@ -233,7 +237,7 @@ func (j *Trial) look() {
 	case broken != nil && j.patient(&e):
 		of := j.seenBy(broken, e, 0)
 		j.settle(capacity.Fail, broken.says(&of, Fail))
-	case passing && !j.rising() && j.sawEnough(&e) == "":
+	case passing && !j.rising() && !j.onCredit() && j.sawEnough(&e) == "":
 		j.settle(capacity.Pass, j.says(&e, Pass))
 	case took >= j.trial.Longest && e.all() == 0:
 		j.settle(capacity.Invalid, "no answer could be judged: this machine stood still")
@@ -242,6 +246,8 @@ func (j *Trial) look() {
 		why := j.says(&e, Undecided)
 		if unsure := j.sawEnough(&e); passing && j.rising() {
 			why += "; response times rise"
+		} else if passing && j.onCredit() {
+			why += "; the burst that a quota holds may carry it for so long"
 		} else if passing && unsure != "" {
 			why += "; " + unsure
 		}
@@ -252,6 +258,9 @@ func (j *Trial) look() {
 // throttled says that the target refuses many for their number, and hardly for anything else: "" if it does not.
 func (j *Trial) throttled() string {
 	k, n := classCount(j.all.Answers, attack.Throttled), j.all.hits
+	if q := &j.quota; q.windows >= steadily && float64(q.refused) > float64(j.rating.Validity.Throttled)*float64(q.hits) {
+		return sentence("%s of %s answers are 429 since the first", Count(q.refused), Count(q.hits))
+	}
 	if few := n < fewestValid; k == 0 || float64(k) <= float64(j.rating.Validity.Throttled)*float64(n) || few && (k < 3 || 2*k < failures(j.all.Answers)) {
 		return ""
 	}
@@ -263,6 +272,9 @@ const (
 	nearRate     = 1.03 // times a rate or less: errors spread alike at both
 	hopeless     = 0.4  // of a trial's longest time: from then on it may be seen that the rest of it decides nothing
 )
+
+// onCredit reports that the load is younger than the burst of a quota may carry it, that earlier trials ran into.
+func (j *Trial) onCredit() bool { return j.to-j.quota.begun < j.credit }
 
 // rising reports that response times rise as those of an overload do that matters to the width of the interval.
 func (j *Trial) rising() bool {
@@ -371,7 +383,7 @@ func (j *Trial) void() string {
 }
 
 func (j *Trial) leans(e *evidence) capacity.Outcome {
-	if j.rising() || e.canary.hits > 0 && e.canary.successes() == 0 {
+	if j.rising() || j.onCredit() || e.canary.hits > 0 && e.canary.successes() == 0 {
 		return capacity.Fail
 	}
 	for i, a := range j.checks {
@@ -427,6 +439,10 @@ func (j *Trial) Report(at time.Duration) TrialReport {
 	r.Sent, r.Resent = float64(j.all.sent)/seconds, j.all.resent
 	e := j.evidence()
 	r.Good = float64(e.canary.successes()) / seconds
+	if j.outcome == capacity.Limited {
+		r.Allowed = j.quota.allowed()
+		r.Burst = j.quota.burst(j.trial.Rate)
+	}
 	r.Arms = j.arms(seconds)
 	for i, a := range j.checks {
 		if k, n := j.ticks.bad(i); k >= fewestErrors && float64(k) <= 10*a.theta()*float64(n) {

@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -22,6 +23,7 @@ const (
 	vague    = 0.15 // the same, of what a short trial leans to that did not decide
 	sharp    = 0.1  // of the goal width: what a trial of Full can tell apart; shorter ones tell less
 	closely  = 0.5  // of the goal width: as near to the capacity is what a trial at full length does not decide
+	evenly   = 0.25 // of the goal width: as near to a quota is what it lets through
 	unlikely = 0.1  // at either end of where it is looked for
 	doubt    = 0.02 // of either bound, at most, when the search ends
 )
@@ -34,7 +36,7 @@ func believe(done []Done, p *Plan, steps, moved float64) belief {
 	b.density[0], b.density[len(b.density)-1] = ends, ends
 	for i := range done {
 		d := &done[i]
-		rate := math.Log(d.Rate) + moved*float64(done[len(done)-1].At-d.At)/float64(max(1, done[len(done)-1].At-done[0].At))
+		rate := math.Log(cmp.Or(d.Allowed, d.Rate)) + moved*float64(done[len(done)-1].At-d.At)/float64(max(1, done[len(done)-1].At-done[0].At))
 		for i := range b.density {
 			b.density[i] += math.Log(d.likelihood(p, rate-b.from-float64(i)*b.step))
 		}
@@ -42,11 +44,18 @@ func believe(done []Done, p *Plan, steps, moved float64) belief {
 	return b
 }
 
-// likelihood of what came of a trial, if the logarithm of its rate lies so far above the capacity's.
+// likelihood of what came of a trial, if the logarithm of the rate that it tells of lies so far above the capacity's.
 func (d *Done) likelihood(p *Plan, above float64) float64 {
 	tells := p.Width * min(1, sharp*float64(p.Full)/float64(max(d.Shortest, p.Short)))
 	step := func(wild, above float64) float64 { return wild + (1-2*wild)/(1+math.Exp(-above/tells)) }
 	switch {
+	case d.Allowed > 0: // a quota is what it lets through
+		at := above / (evenly * p.Width)
+		if near := math.Exp(-at * at / 2); above < 0 {
+			return wild + near
+		} else {
+			return vague + near
+		}
 	case d.Outcome == Fail || d.Outcome == Limited:
 		return step(wild, above)
 	case d.Outcome == Pass:

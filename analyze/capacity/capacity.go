@@ -70,9 +70,11 @@ type Trial struct {
 type Done struct {
 	Trial
 	Outcome Outcome       `json:"outcome"`
-	Leaning Outcome       `json:"leaning,omitzero"` // of an undecided one: Pass or Fail, by its estimates
-	Good    float64       `json:"good_per_s"`       // answers that broke nothing, per second
-	At      time.Duration `json:"at_ns"`            // its end, since the search began
+	Leaning Outcome       `json:"leaning,omitzero"`       // of an undecided one: Pass or Fail, by its estimates
+	Good    float64       `json:"good_per_s"`             // answers that broke nothing, per second
+	Allowed float64       `json:"allowed_per_s,omitzero"` // of a limited one: answers per second that the quota let through, once it refused some
+	Burst   float64       `json:"burst,omitzero"`         // of a limited one: requests beyond these, until it refused the first
+	At      time.Duration `json:"at_ns"`                  // its end, since the search began
 }
 
 // full reports that a trial took as long as it takes to be sure.

@@ -36,6 +36,7 @@ type Result struct {
 	Goal        float64       `json:"goal_width"`
 	Conditional float64       `json:"conditional_per_s,omitzero"` // good answers per second at the lower bound, in all of its trials but the worst of the exceed ratio
 	Soaked      float64       `json:"soaked_per_s,omitzero"`      // the rate of the soak that held
+	Quota       float64       `json:"quota_per_s,omitzero"`       // what a quota lets through, in the median of the trials that ran into it
 	Drift       Drift         `json:"drift"`
 	Stopped     string        `json:"stopped,omitempty"` // why, of an unfinished one
 	Trials      int           `json:"trials"`
@@ -50,7 +51,7 @@ func (s *Search) Result() Result {
 	if n := len(s.done); n > 0 {
 		r.Took = s.done[n-1].At
 	}
-	r.Soaked = s.soaked
+	r.Soaked, r.Quota = s.soaked, s.quota()
 	if lower != nil && upper != nil {
 		r.Width = upper.rate/lower.rate - 1
 	}
@@ -59,6 +60,21 @@ func (s *Search) Result() Result {
 	}
 	r.Kind = s.kind(lower, upper)
 	return r
+}
+
+// quota is 0 where none is known.
+func (s *Search) quota() float64 {
+	var allowed []float64
+	for _, d := range s.done {
+		if d.Allowed > 0 {
+			allowed = append(allowed, d.Allowed)
+		}
+	}
+	if len(allowed) == 0 {
+		return 0
+	}
+	slices.Sort(allowed)
+	return allowed[len(allowed)/2]
 }
 
 // bounds are the nearest that are proven and believed; else the nearest that held and failed, or seemed to.

@@ -50,6 +50,8 @@ var systems = []struct {
 	{"M/M/16 that queues, by events", queue{servers: 16, mean: 0.020, bound: 0.150}, false},
 	{"M/M/64 that queues, by events", queue{servers: 64, mean: 0.050, bound: 0.500}, false},
 	{"D/G/16 of lognormal service, by events", queue{servers: 16, mean: 0.04789, sigma: 0.6, bound: 0.250, paced: true, known: 328.5}, false},
+	{"a quota of 300/s that holds half a second", quota{rate: 300, burst: 150}, true},
+	{"a quota of 1000/s that holds two seconds", quota{rate: 1000, burst: 2000}, true},
 }
 
 // figures of many searches on one system.
@@ -95,20 +97,20 @@ func (f *figures) add(seed uint64, truth float64, r capacity.Result, took time.D
 		f.tooHigh++
 	case failed < truth:
 		f.tooLow++
-	case r.Kind == capacity.Found:
+	case r.Kind == capacity.Found || r.Kind == capacity.Quota:
 		f.covered++
 	}
 	if held > truth*1.05 || held == 0 {
 		f.far++
 	}
-	if r.Kind == capacity.Found {
+	if r.Kind == capacity.Found || r.Kind == capacity.Quota {
 		f.found++
 		f.width += r.Width
 		if r.Width <= 0.0505 { // rates are written in four digits
 			f.narrow++
 		}
 	}
-	if *misses && (held > truth || failed < truth || r.Kind != capacity.Found || r.Width > 0.0505) {
+	if *misses && (held > truth || failed < truth || r.Kind != capacity.Found && r.Kind != capacity.Quota || r.Width > 0.0505) {
 		fmt.Printf("   seed %d: %s %v to %v, %.1f %%\n", seed, r.Kind, held, failed, 100*r.Width)
 		for _, d := range done {
 			fmt.Printf("   %10.1f %+6.1f%% %-8s %-9s at %-7s %s %.3g\n", d.Rate, 100*(d.Rate/truth-1), d.Purpose, d.Outcome, d.At, d.Sentence, d.Bursts)

@@ -25,6 +25,7 @@ type system interface {
 // answers to what was due in a window.
 type answers struct {
 	n, slow, errors uint64
+	refused         uint64 // with 429
 	response        attack.Histogram
 }
 
@@ -238,6 +239,28 @@ func push(h []float64, x float64) []float64 {
 	return h
 }
 
+// quota is a token bucket before a target that has enough: it is full when a trial begins.
+type quota struct{ rate, burst float64 }
+
+func (s quota) truth() float64 { return s.rate }
+
+func (s quota) within() time.Duration { return time.Second }
+
+func (s quota) begin(_ *rand.Rand, rate float64, _ time.Duration) func() answers {
+	tokens, carry := s.burst, 0.0
+	return func() (a answers) {
+		tokens = min(tokens+s.rate*look.Seconds(), s.burst)
+		carry += rate * look.Seconds()
+		a.n = uint64(carry)
+		carry -= float64(a.n)
+		let := min(a.n, uint64(tokens))
+		tokens -= float64(let)
+		a.refused = a.n - let
+		a.response.AddBin(attack.BinOf(20*time.Millisecond), let)
+		return a
+	}
+}
+
 // judge runs a trial on a system, and says how long it took.
 func judge(rng *rand.Rand, s system, r analyze.Rating, t capacity.Trial, earlier []analyze.TrialReport, at time.Duration) (analyze.TrialReport, time.Duration) {
 	trial, err := analyze.NewTrial(r, t, earlier)
@@ -250,6 +273,8 @@ func judge(rng *rand.Rand, s system, r analyze.Rating, t capacity.Trial, earlier
 		tally := &attack.Tally{Hits: a.n, Response: a.response, Service: a.response}
 		if a.errors > 0 {
 			tally.Errors = map[attack.Class]uint64{attack.ServerError: a.errors}
+		} else if a.refused > 0 {
+			tally.Errors = map[attack.Class]uint64{attack.Throttled: a.refused}
 		}
 		w := attack.Window{Index: i, Start: time.Duration(i) * look, Length: look, Due: a.n, Sent: a.n, Hits: a.n}
 		w.Arms = map[string]*attack.Tally{"1": tally}
