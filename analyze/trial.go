@@ -269,7 +269,7 @@ func (j *Trial) throttled() string {
 
 const (
 	fewestErrors = 20   // that tell of how they spread
-	nearRate     = 1.03 // times a rate or less: errors spread alike at both
+	nearRate     = 1.05 // times a rate or less: errors spread alike at both
 	hopeless     = 0.4  // of a trial's longest time: from then on it may be seen that the rest of it decides nothing
 )
 
