@@ -202,7 +202,7 @@ func TestTrialNearSaturation(t *testing.T) {
 	if got := judge(trial, []TrialReport{seen}, none, steady); got.Took < 2*alone.Took {
 		t.Errorf("without an error so far: %s after %s", got.Outcome, got.Took)
 	}
-	seen.Rate = 1040
+	seen.Rate = 1060
 	if got := judge(trial, []TrialReport{seen}, none, steady); got.Took != alone.Took {
 		t.Errorf("a trial further away: %s after %s", got.Outcome, got.Took)
 	}
