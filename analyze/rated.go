@@ -244,7 +244,11 @@ func (r *Rated) says() string {
 		if r.Hasty() != "" {
 			return sentence("Undecided: %s.", span)
 		}
-		return sentence("Undecided: trials of that length prove no rate that holds, %s. Longer trials, or looser objectives, would.", span)
+		unproven := "holds"
+		if lower != nil && lower.Proven {
+			unproven = "fails"
+		}
+		return sentence("Undecided: trials of that length prove no rate that %s, %s. Longer trials, or looser objectives, would.", unproven, span)
 	}
 	why := ""
 	if r.Result.Stopped != "" {
@@ -289,7 +293,10 @@ func holds(b *capacity.Bound) string {
 }
 
 func failed(b *capacity.Bound) string {
-	if b.Proven {
+	switch {
+	case b.Lame:
+		return "could not be sent"
+	case b.Proven:
 		return "failed"
 	}
 	return "seemed to fail"

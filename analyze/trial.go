@@ -231,7 +231,12 @@ func (j *Trial) look() {
 			}
 		}
 	}
+	k := classCount(j.all.Answers, attack.Throttled)
+	if throttled == "" && broken != nil && broken.Errors > 0 && 2*k > failures(j.all.Answers) {
+		throttled = sentence("%s of %s answers are 429", Count(k), Count(j.all.hits))
+	}
 	switch {
+	case k > 0 && j.quota.windows < fewestRefusing && took < j.trial.Longest: // soon it is known what is let through
 	case throttled != "" && (broken != nil && broken.Errors > 0 && j.patient(&e) || took >= j.trial.Longest):
 		j.settle(capacity.Limited, throttled)
 	case broken != nil && j.patient(&e):
@@ -308,7 +313,7 @@ func (j *Trial) sawEnough(e *evidence) string {
 	return ""
 }
 
-// futile reports that not even twice the looks that are left would show that a bound on latency holds, which it seems to.
+// futile reports that not even twice the looks of the longest time would show that a bound on latency holds, which it seems to.
 func (j *Trial) futile(e *evidence) bool {
 	if !j.trial.Full() || j.took() < 2*j.trial.Shortest || float64(j.took()) < hopeless*float64(j.trial.Longest) {
 		return false
@@ -324,11 +329,12 @@ func (a *aim) mayBreak(e *evidence, m motion, risk float64) bool {
 	return a.Errors == 0 && seen <= limit && seen+m.hidden(a.theta(), risk) > limit
 }
 
-// burstsNear is how errors spread in the trial nearest to a rate that has seen enough of them, and was no plain overload.
+// burstsNear is how errors spread in the trial nearest to a rate that has seen enough of them, and was no plain overload. What a
+// quota refuses comes at once and means nothing at lower rates.
 func burstsNear(rate float64, objective int, earlier []TrialReport) (bursts float64) {
 	nearest := math.Log(nearRate)
 	for _, t := range earlier {
-		if apart := math.Abs(math.Log(t.Rate / rate)); objective < len(t.Bursts) && t.Bursts[objective] > 0 && apart <= nearest {
+		if apart := math.Abs(math.Log(t.Rate / rate)); objective < len(t.Bursts) && t.Bursts[objective] > 0 && t.Outcome != capacity.Limited && apart <= nearest {
 			nearest, bursts = apart, t.Bursts[objective]
 		}
 	}

@@ -95,7 +95,9 @@ func seemed(r analyze.Rated) string {
 	if b := r.Result.Lower; b != nil && !b.Proven {
 		all = append(all, analyze.PerSecondOf(b.Rate)+of+" seemed to hold")
 	}
-	if b := r.Result.Upper; b != nil && !b.Proven {
+	if b := r.Result.Upper; b != nil && b.Lame {
+		all = append(all, analyze.PerSecondOf(b.Rate)+of+" could not be sent")
+	} else if b != nil && !b.Proven {
 		all = append(all, analyze.PerSecondOf(b.Rate)+of+" seemed to fail")
 	}
 	return strings.Join(all, " and ")

@@ -28,20 +28,31 @@ const (
 	doubt    = 0.02 // of either bound, at most, when the search ends
 )
 
-// believe weighs trials, of a capacity that moved evenly by so much of its logarithm up to the last.
-func believe(done []Done, p *Plan, steps, moved float64) belief {
+// ignorant is the belief before any trial.
+func ignorant(p *Plan, steps float64) belief {
 	b := belief{from: math.Log(p.Lowest / beyond), step: math.Log1p(p.Width) / steps}
 	b.density = make([]float64, 1+int((math.Log(p.Highest*beyond)-b.from)/b.step))
 	ends := math.Log(float64(len(b.density)) * outside)
 	b.density[0], b.density[len(b.density)-1] = ends, ends
+	return b
+}
+
+// believe weighs trials, of a capacity that moved evenly by so much of its logarithm up to the last.
+func believe(done []Done, p *Plan, moved float64) belief {
+	b := ignorant(p, coarse)
 	for i := range done {
-		d := &done[i]
-		rate := math.Log(cmp.Or(d.Allowed, d.Rate)) + moved*float64(done[len(done)-1].At-d.At)/float64(max(1, done[len(done)-1].At-done[0].At))
-		for i := range b.density {
-			b.density[i] += math.Log(d.likelihood(p, rate-b.from-float64(i)*b.step))
-		}
+		last := done[len(done)-1].At
+		b.hear(&done[i], p, moved*float64(last-done[i].At)/float64(max(1, last-done[0].At)))
 	}
 	return b
+}
+
+// hear weighs one more trial, the logarithm of whose rate counts as so much higher.
+func (b belief) hear(d *Done, p *Plan, higher float64) {
+	rate := math.Log(cmp.Or(d.Allowed, d.Rate)) + higher
+	for i := range b.density {
+		b.density[i] += math.Log(d.likelihood(p, rate-b.from-float64(i)*b.step))
+	}
 }
 
 // likelihood of what came of a trial, if the logarithm of the rate that it tells of lies so far above the capacity's.
@@ -60,7 +71,7 @@ func (d *Done) likelihood(p *Plan, above float64) float64 {
 		return step(wild, above)
 	case d.Outcome == Pass:
 		return step(wild, -above)
-	case d.Outcome == Invalid:
+	case d.Outcome == Invalid, d.Outcome == Undecided && d.Purpose == Soak:
 		return 1
 	case d.Full():
 		at := above / (closely * p.Width)

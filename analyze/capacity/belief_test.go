@@ -31,7 +31,7 @@ func TestBelief(t *testing.T) {
 		"and lower where it leans to fail": {[]Done{leaning, leaning}, 0.5, 460, 495},
 		"an invalid one tells nothing":     {[]Done{pass, pass, fail, fail, confirmed(700, Invalid, 0)}, 0.5, 495, 505},
 	} {
-		if got := believe(c.done, &p, fine, 0).quantile(c.q); got < c.low || got > c.high {
+		if got := believe(c.done, &p, 0).quantile(c.q); got < c.low || got > c.high {
 			t.Errorf("%s: quantile %v at %.1f, want %v to %v", name, c.q, got, c.low, c.high)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 type Outcome int8
 
 const (
-	Undecided Outcome = iota // at its longest duration
+	Undecided Outcome = iota // at its longest duration, or where the rest of it could not decide it
 	Pass                     // every objective held
 	Fail                     // one was broken
 	Limited                  // the target refused some for their number (429): a quota, not capacity
@@ -71,7 +71,7 @@ type Done struct {
 	Trial
 	Outcome Outcome       `json:"outcome"`
 	Leaning Outcome       `json:"leaning,omitzero"`       // of an undecided one: Pass or Fail, by its estimates
-	Good    float64       `json:"good_per_s"`             // answers that broke nothing, per second
+	Good    float64       `json:"good_per_s"`             // successes per second
 	Allowed float64       `json:"allowed_per_s,omitzero"` // of a limited one: answers per second that the quota let through, once it refused some
 	Burst   float64       `json:"burst,omitzero"`         // of a limited one: requests beyond these, until it refused the first
 	At      time.Duration `json:"at_ns"`                  // its end, since the search began
@@ -86,7 +86,7 @@ type Plan struct {
 	Highest float64       `json:"highest_per_s"`          // no rate above it is tried
 	Width   float64       `json:"width"`                  // of the interval, share of its lower end; 0: 0.05
 	Carries float64       `json:"carries_per_s,omitzero"` // rates that the generator is known to carry: an invalid trial there is a disturbance of this machine
-	Ramp    float64       `json:"ramp"`                   // no trial is at more than so many times a rate that held; 0: 2
+	Ramp    float64       `json:"ramp"`                   // no trial is at more than so many times a rate that held or seemed to; 0: 2
 	Short   time.Duration `json:"short_ns"`               // bracket trials; 0: 2 s
 	Full    time.Duration `json:"full_ns"`                // trials that confirm, at least; 0: 10 s
 	Longest time.Duration `json:"longest_ns"`             // the same, at most; 0: four times Full

@@ -29,9 +29,9 @@ func drifts(done []Done, p *Plan) Drift {
 	if !contradictory(done) {
 		return Steady
 	}
-	much := believe(done, p, coarse, 0).weight() + math.Log(betterBy)
+	much := believe(done, p, 0).weight() + math.Log(betterBy)
 	for _, by := range [...]float64{0.1, 0.2, 0.4, 0.8} { // of the logarithm
-		worse, better := believe(done, p, coarse, -by).weight(), believe(done, p, coarse, by).weight()
+		worse, better := believe(done, p, -by).weight(), believe(done, p, by).weight()
 		switch {
 		case worse > max(much, better):
 			return Worse

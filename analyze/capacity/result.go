@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -16,21 +17,22 @@ const (
 	Quota      Kind = "quota"      // the upper bound is a quota's, not capacity
 	Generator  Kind = "generator"  // the upper bound is the generator's
 	Drifting   Kind = "drifting"   // the target changed meanwhile; the bounds are the last
-	Unsettled  Kind = "unsettled"  // trials of that length decide no rate that holds
+	Unsettled  Kind = "unsettled"  // trials of that length do not decide both bounds
 )
 
 // Bound is one end of the interval.
 type Bound struct {
 	Rate   float64 `json:"rate_per_s"`
-	Proven bool    `json:"proven"` // by so many trials at full length as were asked for
-	Trials int     `json:"trials"` // at full length
-	Broken int     `json:"broken"` // of those, did not hold
+	Proven bool    `json:"proven"`        // by so many trials at full length as were asked for
+	Trials int     `json:"trials"`        // at full length
+	Broken int     `json:"broken"`        // of those, did not hold
+	Lame   bool    `json:"lame,omitzero"` // the generator could not carry it: that says nothing of the target
 }
 
 // Result is what is known, at any time.
 type Result struct {
 	Kind        Kind          `json:"kind"`
-	Lower       *Bound        `json:"lower,omitempty"` // the highest rate that held below all that failed
+	Lower       *Bound        `json:"lower,omitempty"` // the highest rate that held, as far as it is proven
 	Upper       *Bound        `json:"upper,omitempty"` // the lowest that failed
 	Width       float64       `json:"width,omitzero"`  // of the interval, share of its lower end
 	Goal        float64       `json:"goal_width"`
@@ -47,7 +49,7 @@ type Result struct {
 func (s *Search) Result() Result {
 	p := &s.plan
 	lower, upper := s.bounds()
-	r := Result{Goal: p.Width, Drift: s.drift, Stopped: s.stopped, Trials: len(s.done), Lower: bound(lower, p), Upper: bound(upper, p)}
+	r := Result{Goal: p.Width, Drift: s.weigh().drift, Stopped: s.stopped, Trials: len(s.done), Lower: bound(lower, p), Upper: bound(upper, p)}
 	if n := len(s.done); n > 0 {
 		r.Took = s.done[n-1].At
 	}
@@ -80,7 +82,8 @@ func (s *Search) quota() float64 {
 // bounds are the nearest that are proven and believed; else the nearest that held and failed, or seemed to.
 func (s *Search) bounds() (lower, upper *load) {
 	p := &s.plan
-	low, middle, high := s.belief.quantile(doubt), s.belief.quantile(0.5), s.belief.quantile(1-doubt)
+	belief := s.weigh().belief
+	low, middle, high := belief.quantile(doubt), belief.quantile(0.5), belief.quantile(1-doubt)
 	held, failed := false, false
 	for _, l := range s.loads {
 		held, failed = held || l.hint == Pass, failed || l.hint == Fail
@@ -96,14 +99,25 @@ func (s *Search) bounds() (lower, upper *load) {
 		}
 		return 0
 	}
-	lowerRank, upperRank := 1, 0
-	for _, l := range s.loads {
-		if r := rank(l, l.holds(p), l.hint == Pass && !l.fails(p) && (l.rate < middle || !failed), l.rate <= low); r >= lowerRank {
-			lower, lowerRank = l, r
+	find := func(from, to float64) (lower, upper *load, lowerRank, upperRank int) {
+		lowerRank = 1
+		for _, l := range s.loads {
+			if r := rank(l, l.holds(p), l.hint == Pass && !l.fails(p) && (l.rate < middle || !failed), l.rate <= low); r >= lowerRank && l.rate < to {
+				lower, lowerRank = l, r
+			}
+			if r := rank(l, l.fails(p), l.hint == Fail && !l.holds(p) && (l.rate > middle || !held), l.rate >= high); r > upperRank && l.rate > from {
+				upper, upperRank = l, r
+			}
 		}
-		if r := rank(l, l.fails(p), l.hint == Fail && !l.holds(p) && (l.rate > middle || !held), l.rate >= high); r > upperRank {
-			upper, upperRank = l, r
-		}
+		return lower, upper, lowerRank, upperRank
+	}
+	lower, upper, lowerRank, upperRank := find(0, math.Inf(1))
+	switch {
+	case lower == nil || upper == nil || lower.rate < upper.rate:
+	case lowerRank >= upperRank:
+		lower, upper, _, _ = find(lower.rate, math.Inf(1))
+	default:
+		lower, upper, _, _ = find(0, upper.rate)
 	}
 	return lower, upper
 }
@@ -113,7 +127,7 @@ func (s *Search) kind(lower, upper *load) Kind {
 	switch {
 	case s.stopped != "":
 		return Unfinished
-	case s.drift != Steady:
+	case s.weigh().drift != Steady:
 		return Drifting
 	case more:
 		return Unfinished
@@ -125,8 +139,10 @@ func (s *Search) kind(lower, upper *load) Kind {
 		return TooLow
 	case lower == nil || !lower.proven(&s.plan):
 		return Unsettled
-	case upper == nil:
+	case upper == nil && lower.rate >= s.plan.Highest:
 		return AtLeast
+	case upper == nil || !upper.proven(&s.plan):
+		return Unsettled
 	}
 	return Found
 }
@@ -135,7 +151,7 @@ func bound(l *load, p *Plan) *Bound {
 	if l == nil {
 		return nil
 	}
-	return &Bound{Rate: l.rate, Proven: l.proven(p), Trials: l.good + l.bad + l.unsure, Broken: l.bad}
+	return &Bound{Rate: l.rate, Proven: l.proven(p) && !l.lame, Trials: l.good + l.bad + l.unsure, Broken: l.bad, Lame: l.lame}
 }
 
 // conditional is MLRsearch's conditional throughput: the load forwarded in the trial at the exceed ratio's quantile, from

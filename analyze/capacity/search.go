@@ -11,6 +11,8 @@ const (
 	looseRisk   = 0.05 // of trials that only choose where to look
 	mostInvalid = 3    // trials in a row that the generator could not carry: it is the bottleneck
 	mostStills  = 10   // the same at a rate that it is known to carry: nothing can be measured here
+	mostUnsure  = 2    // soaks that are not decided: then it is left open
+	mostWorn    = 3    // soaks that fail below rates that hold
 	mostStuck   = 8    // rates that no trial decides: longer ones are needed
 	mostTrials  = 500
 )
@@ -18,12 +20,14 @@ const (
 // Search finds the highest rate. It is not for use by several goroutines.
 type Search struct {
 	plan    Plan
-	belief  belief
+	heard   belief   // by all trials
+	weighed *weighed // nil: trials were added since
 	loads   loads
 	done    []Done
-	soaks   []float64 // rates at which a soak held, or was tried twice without being decided
+	soaks   []float64 // rates at which a soak held, or could not be decided
 	soaked  float64   // the last at which it held
-	drift   Drift
+	failed  int       // soaks
+	unsure  int       // soaks that were not decided, since the last that counts
 	stopped string
 }
 
@@ -33,7 +37,7 @@ func New(p Plan) (*Search, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	return &Search{plan: p, belief: believe(nil, &p, fine, 0)}, nil
+	return &Search{plan: p, heard: ignorant(&p, fine)}, nil
 }
 
 // Plan is the complete one.
@@ -43,15 +47,30 @@ func (s *Search) Plan() Plan { return s.plan }
 func (s *Search) Add(d Done) {
 	s.done = append(s.done, d)
 	s.count(&d)
-	s.drift = drifts(s.done, &s.plan)
-	weighed := s.done
+	s.heard.hear(&d, &s.plan, 0)
+	s.weighed = nil
+}
+
+// weighed is what all trials say together.
+type weighed struct {
+	belief
+	drift Drift
+}
+
+func (s *Search) weigh() *weighed {
+	if s.weighed != nil {
+		return s.weighed
+	}
+	b := belief{s.heard.from, s.heard.step, slices.Clone(s.heard.density)}
 	for _, l := range s.loads {
 		if l.lame {
-			fails := Done{Trial: s.confirm(l.rate), Outcome: Fail, At: d.At}
-			weighed = append(slices.Clip(weighed), fails, fails)
+			fails := Done{Trial: s.confirm(l.rate), Outcome: Fail}
+			b.hear(&fails, &s.plan, 0)
+			b.hear(&fails, &s.plan, 0)
 		}
 	}
-	s.belief = believe(weighed, &s.plan, fine, 0)
+	s.weighed = &weighed{b, drifts(s.done, &s.plan)}
+	return s.weighed
 }
 
 func (s *Search) count(d *Done) {
@@ -60,13 +79,18 @@ func (s *Search) count(d *Done) {
 		l.invalid++
 		switch {
 		case d.Rate > s.plan.Carries:
-			l.lame = l.invalid >= s.patience()
+			if l.lame = l.invalid >= s.patience(); l.lame && d.Purpose == Soak {
+				s.soaks = append(s.soaks, d.Rate)
+			}
 		case l.invalid >= mostStills:
 			s.Stop(Disturbed)
 		}
 		return
 	}
 	l.invalid, l.lame = 0, false
+	if d.Purpose == Soak && s.soak(d) {
+		return
+	}
 	full := d.Full()
 	switch {
 	case d.Outcome == Limited:
@@ -85,18 +109,29 @@ func (s *Search) count(d *Done) {
 	default:
 		l.hint = d.Leaning
 	}
-	if d.Purpose == Soak {
-		switch {
-		case d.Outcome == Pass:
-			s.soaked = d.Rate
-			s.soaks = append(s.soaks, d.Rate)
-		case l.unsure >= 2:
-			s.soaks = append(s.soaks, d.Rate)
-		}
-	}
 	if full && d.Outcome != Undecided {
 		l.answered = append(l.answered, d.Good)
 	}
+}
+
+// soak reports that one that was not decided says nothing of its rate.
+func (s *Search) soak(d *Done) (silent bool) {
+	switch d.Outcome {
+	case Pass:
+		s.soaked, s.unsure = d.Rate, 0
+		s.soaks = append(s.soaks, d.Rate)
+	case Undecided:
+		if s.unsure++; s.unsure == mostUnsure {
+			s.unsure = 0
+			s.soaks = append(s.soaks, d.Rate)
+		}
+		return true
+	default:
+		if s.failed++; s.failed == mostWorn {
+			s.Stop(WornOut)
+		}
+	}
+	return false
 }
 
 // patience is after how many invalid trials a rate is given up: once the generator was known to be at its end, two do.
@@ -119,10 +154,10 @@ func (s *Search) Stop(why string) {
 // Next is the trial to run now, or none: then the search is over. now is the time since the search began, each what a
 // trial takes beside what is judged of it.
 func (s *Search) Next(now, each time.Duration) (Trial, bool) {
-	if s.stopped != "" {
-		return Trial{}, false
+	if len(s.done) >= mostTrials {
+		s.stopped = Contradictory
 	}
-	if s.drift != Steady || len(s.done) >= mostTrials {
+	if s.stopped != "" || s.weigh().drift != Steady {
 		return Trial{}, false
 	}
 	t, more := s.want()
@@ -144,22 +179,29 @@ const OutOfTime = "the time budget is used up"
 // Disturbed is why a search stopped whose generator was late or short again and again at a rate that it is known to carry.
 const Disturbed = "this machine is too busy to measure: its load generator stood still again and again"
 
+// Contradictory is why a search stopped that took too many trials.
+const Contradictory = "so many trials contradict each other that more would tell nothing"
+
+// WornOut is why a search stopped whose soaks failed again and again.
+const WornOut = "rates that hold in a trial do not hold in a soak, which is longer: the target wears out, and no rate can be called its capacity"
+
 // want is the next trial, however long there is.
 func (s *Search) want() (Trial, bool) {
 	p := &s.plan
-	from, rate, to := s.belief.quantile(unlikely), s.belief.quantile(0.5), s.belief.quantile(1-unlikely)
+	belief := s.weigh().belief
+	from, rate, to := belief.quantile(unlikely), belief.quantile(0.5), belief.quantile(1-unlikely)
 	stuck := s.loads.stuck(p)
 	switch lowest, top := s.loads.at(p.Lowest), s.top(); {
 	case len(s.done) == 0:
 		return s.bracket(p.Lowest), true
 	case len(stuck) > mostStuck:
 		return Trial{}, false
-	case rate <= p.Lowest && !lowest.holds(p):
-		return s.confirm(p.Lowest), !lowest.stuck(p) && !lowest.proven(p)
+	case neat(rate) <= p.Lowest && !(lowest.holds(p) && lowest.proven(p)):
+		return s.confirm(p.Lowest), !lowest.proven(p) && (lowest.unsure <= 1 || !lowest.stuck(p))
 	case rate > top*p.Ramp && top < p.Highest:
 		return s.bracket(max(p.Lowest, min(neat(top*p.Ramp), p.Highest))), true
-	case rate < p.Highest && to/from > 1+1.25*p.Width && len(stuck) == 0:
-		return s.bisect(max(p.Lowest, neat(rate)), to/from), true
+	case neat(rate) > p.Lowest && rate < p.Highest && to/from > 1+1.25*p.Width && len(stuck) == 0:
+		return s.bisect(neat(rate), to/from), true
 	}
 	return s.ends(min(rate, p.Highest), stuck)
 }
@@ -180,6 +222,7 @@ func (s *Search) ends(around float64, stuck loads) (Trial, bool) {
 	lower, upper := s.bounds()
 	if !s.narrow(lower, upper) {
 		low, high := s.around(around, stuck)
+		high = max(low, min(high, neat(s.top()*p.Ramp)))
 		slack := math.Pow(1+p.Width, 1./8)
 		lower = s.loads.lower(p, low*slack)
 		if lower == nil || lower.rate < low/slack {
@@ -196,10 +239,12 @@ func (s *Search) ends(around float64, stuck loads) (Trial, bool) {
 	}
 	switch {
 	case p.Soak > 0 && !s.soakedBelow(lower.rate):
-		return Trial{Rate: max(neat(lower.rate*p.SoakAt), p.Lowest), Shortest: p.Soak, Longest: max(p.Soak, p.Longest), Risk: p.Risk, Purpose: Soak}, true
-	case upper != nil && !upper.lame && !s.sure(upper, upper.rate >= s.belief.quantile(1-doubt)):
+		soak := s.confirm(max(neat(lower.rate*p.SoakAt), p.Lowest))
+		soak.Shortest, soak.Longest, soak.Purpose = p.Soak, max(p.Soak, soak.Longest), Soak
+		return soak, true
+	case upper != nil && !upper.lame && !s.sure(upper, upper.rate >= s.weigh().quantile(1-doubt)):
 		return s.confirm(upper.rate), true
-	case !s.sure(lower, lower.rate <= s.belief.quantile(doubt)):
+	case !s.sure(lower, lower.rate <= s.weigh().quantile(doubt)):
 		return s.confirm(lower.rate), true
 	}
 	return Trial{}, false
@@ -209,8 +254,8 @@ func (s *Search) sure(l *load, believed bool) bool { return believed && l.proven
 
 // narrow reports that two bounds are all that is asked for.
 func (s *Search) narrow(lower, upper *load) bool {
-	return lower != nil && upper != nil && s.sure(lower, lower.rate <= s.belief.quantile(doubt)) &&
-		s.sure(upper, upper.rate >= s.belief.quantile(1-doubt)) && upper.rate <= neat(lower.rate*(1+s.plan.Width))
+	return lower != nil && upper != nil && s.sure(lower, lower.rate <= s.weigh().quantile(doubt)) &&
+		s.sure(upper, upper.rate >= s.weigh().quantile(1-doubt)) && upper.rate <= neat(lower.rate*(1+s.plan.Width))
 }
 
 // around is where the bounds are sought: half the goal width from where the capacity is believed to be, so that they lie clear of

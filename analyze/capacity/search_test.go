@@ -222,3 +222,38 @@ func TestConditionalLeavesOutTheWorst(t *testing.T) {
 		}
 	}
 }
+
+// A target that holds a rate for as long as a trial takes, but not for as long as a soak.
+func TestSearchEndsWhereSoaksFail(t *testing.T) {
+	s, r := drive(t, Plan{Highest: 1000, Lowest: 10}, func(t Trial, now time.Duration) Outcome {
+		if t.Purpose == Soak {
+			return Fail
+		}
+		return knee(500)(t, now)
+	})
+	if r.Kind != Unfinished || r.Stopped != WornOut || len(s.done) > 60 {
+		t.Errorf("%s, %s, after %d trials", r.Kind, r.Stopped, len(s.done))
+	}
+	_, r = drive(t, Plan{Highest: 1000, Lowest: 10}, func(t Trial, now time.Duration) Outcome {
+		if t.Purpose == Soak {
+			return Undecided
+		}
+		return knee(500)(t, now)
+	})
+	if r.Kind != Found || r.Lower.Rate < 450 || r.Soaked != 0 {
+		t.Errorf("soaks that nothing decides: %s, lower %+v, soaked %v", r.Kind, r.Lower, r.Soaked)
+	}
+}
+
+// What the generator cannot send is no proof of what the target cannot carry.
+func TestSearchProvesNothingByTheGenerator(t *testing.T) {
+	_, r := drive(t, Plan{Highest: 1000, Lowest: 10}, func(t Trial, now time.Duration) Outcome {
+		if t.Rate > 300 {
+			return Invalid
+		}
+		return Pass
+	})
+	if r.Kind != Generator || !r.Lower.Proven || r.Upper.Proven || !r.Upper.Lame {
+		t.Errorf("%s between %+v and %+v", r.Kind, r.Lower, r.Upper)
+	}
+}
