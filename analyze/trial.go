@@ -274,6 +274,7 @@ func (j *Trial) throttled() string {
 
 const (
 	fewestErrors = 20   // that tell of how they spread
+	oneByOne     = 1.5  // times wider than independent ones: no queue makes them
 	nearRate     = 1.05 // times a rate or less: errors spread alike at both
 	hopeless     = 0.4  // of a trial's longest time: from then on it may be seen that the rest of it decides nothing
 )
@@ -301,7 +302,9 @@ func (j *Trial) sawEnough(e *evidence) string {
 			continue
 		}
 		wanted := 0.
-		if k, n := j.ticks.bad(i); float64(k) > a.theta()/10*float64(n) {
+		if k, n := j.ticks.bad(i); k >= fewestErrors && j.ticks.bursts(i) < oneByOne {
+			continue
+		} else if float64(k) > a.theta()/5*float64(n) {
 			wanted = enoughLooks
 		} else if j.took() < j.trial.Longest {
 			wanted = fewLooks
