@@ -247,7 +247,8 @@ func (s *Search) ends(around float64, stuck loads) (Trial, bool) {
 	case !s.sure(lower, lower.rate <= s.weigh().quantile(doubt)):
 		return s.confirm(lower.rate), true
 	}
-	return Trial{}, false
+	highest := s.loads.at(p.Highest)
+	return s.confirm(p.Highest), upper == nil && highest.stuck(p) && highest.unsure == 1 // a disturbed trial is no reason to stop short of it
 }
 
 func (s *Search) sure(l *load, believed bool) bool { return believed && l.proven(&s.plan) }

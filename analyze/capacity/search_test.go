@@ -11,6 +11,12 @@ import (
 // drive runs a search on a target that answers as a function says, each trial taking its shortest time and a second.
 func drive(t *testing.T, p Plan, answer func(t Trial, now time.Duration) Outcome) (*Search, Result) {
 	t.Helper()
+	return driveLeaning(t, p, Pass, answer)
+}
+
+// driveLeaning has what undecided trials lean to.
+func driveLeaning(t *testing.T, p Plan, leaning Outcome, answer func(t Trial, now time.Duration) Outcome) (*Search, Result) {
+	t.Helper()
 	s, err := New(p)
 	if err != nil {
 		t.Fatal(err)
@@ -25,7 +31,7 @@ func drive(t *testing.T, p Plan, answer func(t Trial, now time.Duration) Outcome
 		o := answer(trial, now)
 		d := Done{Trial: trial, Outcome: o, At: now, Good: trial.Rate}
 		if o == Undecided {
-			d.Leaning = Pass
+			d.Leaning = leaning
 		}
 		s.Add(d)
 		if len(s.done) > 200 {
@@ -151,6 +157,24 @@ func TestSearchForgivesOneDisturbedTrial(t *testing.T) {
 		}
 		if r.Kind != Found || r.Lower.Rate > 500 || r.Upper.Rate <= 500 {
 			t.Errorf("trial %d disturbed: %s, %+v, %+v", bad, r.Kind, r.Lower, r.Upper)
+		}
+	}
+}
+
+// The highest rate that may be tried is not given up because one trial at it was left open.
+func TestSearchAsksTheHighestRateAgain(t *testing.T) {
+	plan := Plan{Highest: 200, Lowest: 100, Soak: -1}
+	_, undisturbed := drive(t, plan, knee(500))
+	for open := range undisturbed.Trials {
+		n := -1
+		_, r := driveLeaning(t, plan, Fail, func(Trial, time.Duration) Outcome {
+			if n++; n == open {
+				return Undecided
+			}
+			return Pass
+		})
+		if r.Kind != AtLeast || r.Lower.Rate != 200 {
+			t.Errorf("trial %d left open: %s, %+v, %+v", open, r.Kind, r.Lower, r.Upper)
 		}
 	}
 }

@@ -44,9 +44,10 @@ func (w world) capacityCommand() *cobra.Command {
 		Use:   "capacity [scenario]",
 		Short: "Find the highest rate at which objectives hold",
 		Long: `Find the highest rate at which objectives hold, for the whole stage or for one arm
-of a canary. Trials double the rate until one fails, halve the interval, and prove
-both of its ends, each twice, with a soak in between (MLRsearch, in short trials
-that stop when they are decided). Nothing is promoted and nothing is changed.
+of a canary. Trials double the rate until one fails, then go where the capacity is
+believed to be by all of them, and prove both ends of an interval, each twice, with
+a soak in between (MLRsearch, in trials that stop when they are decided). Nothing
+is promoted and nothing is changed.
 
 The target is a stage (--api, --stage, --path), any URL (--url), or the embedded
 system of a scenario: capacity-knee, capacity-quota, capacity-cold, capacity-noisy.
