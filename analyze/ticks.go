@@ -10,15 +10,16 @@ import (
 // A trial is judged as if its answers were independent, and those of a queue are not: they come in bursts, each is as slow
 // as those before it, and a trial begins with a queue that is empty. What came of it window by window shows how far that goes.
 const (
-	fewestSeconds = 3   // of a spread; less would see none in any trial that is short
-	mostBlocks    = 12  // that a spread is seen over: they grow with the trial, because a queue that is nearly full moves slowly
-	batches       = 20  // of windows, whose means are compared with each other
-	fewLooks      = 60  // independent ones, until a rate counts as held before its longest time: that no error came may be chance
-	enoughLooks   = 100 // the same at any time, where errors did come
-	unrelated     = 0.6 // of all windows: if they are worth so many looks, they have little to do with each other
-	still         = 0.1 // means that spread by less of their mean do not move
-	mostHidden    = 10  // times the delay that was seen, however little was seen of it
-	growth        = 0.1 // of the goal width: an overload by so much still shows
+	fewestSeconds = 3    // of a spread; less would see none in any trial that is short
+	mostBlocks    = 12   // that a spread is seen over: they grow with the trial, because a queue that is nearly full moves slowly
+	batches       = 20   // of windows, whose means are compared with each other
+	fewLooks      = 60   // independent ones, until a rate counts as held before its longest time: that no error came may be chance,
+	ofFew         = 1e-3 // where so many are allowed; where more are, fewer looks would see some
+	enoughLooks   = 100  // the same at any time, where errors did come
+	unrelated     = 0.6  // of all windows: if they are worth so many looks, they have little to do with each other
+	still         = 0.1  // means that spread by less of their mean do not move
+	mostHidden    = 10   // times the delay that was seen, however little was seen of it
+	growth        = 0.1  // of the goal width: an overload by so much still shows
 )
 
 // tick is what came of one window. Answers count in the window in which their hits were due or, late, known.

@@ -307,7 +307,7 @@ func (j *Trial) sawEnough(e *evidence) string {
 		} else if float64(k) > a.theta()/5*float64(n) {
 			wanted = enoughLooks
 		} else if j.took() < j.trial.Longest {
-			wanted = fewLooks
+			wanted = fewLooks * math.Sqrt(min(1, ofFew/a.theta()))
 		}
 		if m.looks < min(wanted, unrelated*float64(len(j.ticks))) && m.sd >= still*m.mean {
 			return sentence("response times move slowly: this is worth %d independent looks at them, and %d are wanted", int(m.looks), int(wanted))

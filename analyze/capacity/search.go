@@ -15,6 +15,7 @@ const (
 	mostWorn    = 3    // soaks that fail below rates that hold
 	mostStuck   = 8    // rates that no trial decides: longer ones are needed
 	mostTrials  = 500
+	tight       = 0.98 // of the goal width: rates are written in four digits
 )
 
 // Search finds the highest rate. It is not for use by several goroutines.
@@ -222,16 +223,17 @@ func (s *Search) ends(around float64, stuck loads) (Trial, bool) {
 	lower, upper := s.bounds()
 	if !s.narrow(lower, upper) {
 		low, high := s.around(around, stuck)
-		high = max(low, min(high, neat(s.top()*p.Ramp)))
 		slack := math.Pow(1+p.Width, 1./8)
+		low = s.clear(low, 1/slack)
 		lower = s.loads.lower(p, low*slack)
 		if lower == nil || lower.rate < low/slack {
 			return s.confirm(low), !s.loads.at(low).stuck(p) // stuck: there is nowhere lower to go
 		}
-		widest := neat(lower.rate * (1 + p.Width))
+		widest := neat(lower.rate * (1 + tight*p.Width))
 		if len(stuck) == 0 && widest > high/slack {
 			high = min(high, widest)
 		}
+		high = max(low, min(s.clear(high, slack), neat(s.top()*p.Ramp)))
 		upper = s.loads.upper(p, high/slack)
 		if around < p.Highest && (upper == nil || upper.rate > max(high*slack, widest)) && !s.loads.at(high).stuck(p) {
 			return s.confirm(high), true
@@ -251,19 +253,27 @@ func (s *Search) ends(around float64, stuck loads) (Trial, bool) {
 	return s.confirm(p.Highest), upper == nil && highest.stuck(p) && highest.unsure == 1 // a disturbed trial is no reason to stop short of it
 }
 
+// clear is the next rate from one on that is not stuck, up or down by steps; the last that may be tried, where all are.
+func (s *Search) clear(rate, step float64) float64 {
+	for p := &s.plan; s.loads.at(rate).stuck(p) && rate > p.Lowest && rate < p.Highest; {
+		rate = max(p.Lowest, min(neat(rate*step), p.Highest))
+	}
+	return rate
+}
+
 func (s *Search) sure(l *load, believed bool) bool { return believed && l.proven(&s.plan) }
 
 // narrow reports that two bounds are all that is asked for.
 func (s *Search) narrow(lower, upper *load) bool {
 	return lower != nil && upper != nil && s.sure(lower, lower.rate <= s.weigh().quantile(doubt)) &&
-		s.sure(upper, upper.rate >= s.weigh().quantile(1-doubt)) && upper.rate <= neat(lower.rate*(1+s.plan.Width))
+		s.sure(upper, upper.rate >= s.weigh().quantile(1-doubt)) && upper.rate <= lower.rate*(1+s.plan.Width)
 }
 
 // around is where the bounds are sought: half the goal width from where the capacity is believed to be, so that they lie clear of
 // it where trials have to be sure; and from rates that long trials did not decide the further, the more there are of them.
 func (s *Search) around(rate float64, stuck loads) (low, high float64) {
 	p := &s.plan
-	half := math.Sqrt(1 + 0.98*p.Width) // rates are written in four digits
+	half := math.Sqrt(1 + tight*p.Width)
 	low, high = rate/half, rate*half
 	if n := len(stuck); n > 0 {
 		quarter, below := math.Sqrt(half), 0

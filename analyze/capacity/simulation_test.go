@@ -106,11 +106,11 @@ func (f *figures) add(seed uint64, truth float64, r capacity.Result, took time.D
 	if r.Kind == capacity.Found || r.Kind == capacity.Quota {
 		f.found++
 		f.width += r.Width
-		if r.Width <= 0.0505 { // rates are written in four digits
+		if r.Width <= 0.05 {
 			f.narrow++
 		}
 	}
-	if *misses && (held > truth || failed < truth || r.Kind != capacity.Found && r.Kind != capacity.Quota || r.Width > 0.0505) {
+	if *misses && (held > truth || failed < truth || r.Kind != capacity.Found && r.Kind != capacity.Quota || r.Width > 0.05) {
 		fmt.Printf("   seed %d: %s %v to %v, %.1f %%\n", seed, r.Kind, held, failed, 100*r.Width)
 		for _, d := range done {
 			fmt.Printf("   %10.1f %+6.1f%% %-8s %-9s at %-7s %s %.3g\n", d.Rate, 100*(d.Rate/truth-1), d.Purpose, d.Outcome, d.At, d.Sentence, d.Bursts)
