@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -176,17 +177,21 @@ func capacityFacts(r analyze.Rated) (all [][2]string) {
 func trialRows(r analyze.Rated) (header []string, rows [][]string) {
 	header = []string{"#", "purpose", "rate/s", "time", "outcome", "p50", "p99", "errors", "why"}
 	for i, t := range r.Trials {
-		outcome := t.Outcome.String()
-		if t.Outcome == capacity.Undecided && t.Leaning != capacity.Undecided {
-			outcome = "(" + t.Leaning.String() + ")"
-		}
-		row := []string{fmt.Sprint(i + 1), string(t.Purpose), fmt.Sprintf("%.4g", t.Rate), analyze.Short(t.Took.Round(100 * time.Millisecond)), outcome, "-", "-", "-", t.Sentence}
+		row := []string{fmt.Sprint(i + 1), string(t.Purpose), fmt.Sprintf("%.4g", t.Rate), analyze.Short(t.Took.Round(100 * time.Millisecond)), cmp.Or(leaning(t), t.Outcome.String()), "-", "-", "-", t.Sentence}
 		if a := shownArm(r, t); a.Hits > 0 {
 			row[5], row[6], row[7] = latency(a.P50.Seconds()), latency(a.P99.Seconds()), analyze.Share(float64(a.Errors)/float64(a.Hits))
 		}
 		rows = append(rows, row)
 	}
 	return header, rows
+}
+
+// leaning is what a trial seemed to come to that was not decided, in brackets: "" of one that was.
+func leaning(t analyze.TrialReport) string {
+	if t.Outcome != capacity.Undecided || t.Leaning == capacity.Undecided {
+		return ""
+	}
+	return "(" + t.Leaning.String() + ")"
 }
 
 // shownArm is the one that the objectives are about.
@@ -287,5 +292,9 @@ func CapacityProgress(r analyze.Rated, t *analyze.TrialReport) string {
 // CapacityTrial is the n-th trial, which is over, in one line.
 func CapacityTrial(r analyze.Rated, n int) string {
 	t := r.Trials[n-1]
-	return visible(fmt.Sprintf("%6s  trial %d, %s at %s, %s: %s, %s", clockTime(t.At), n, t.Purpose, analyze.PerSecondOf(t.Rate), analyze.Short(t.Took), t.Outcome, t.Sentence))
+	outcome := t.Outcome.String()
+	if leans := leaning(t); leans != "" {
+		outcome += " " + leans
+	}
+	return visible(fmt.Sprintf("%6s  trial %d, %s at %s, %s: %s, %s", clockTime(t.At), n, t.Purpose, analyze.PerSecondOf(t.Rate), analyze.Short(t.Took), outcome, t.Sentence))
 }

@@ -318,7 +318,8 @@ func (r *rating) configure(ctx context.Context, w world, f *pflag.FlagSet) error
 	}
 	r.Rating.Search = p
 	if err := r.Rating.Search.Validate(); err != nil {
-		return usage(err)
+		field, wrong, _ := strings.Cut(err.Error(), ": ")
+		return usagef("%s: %s", planFlags[field], wrong)
 	}
 	if least := p.Full + r.warmUp; p.Budget < least {
 		return usagef("--budget: %s is not enough for one trial that proves a bound: want at least %s (--trial and --warm-up), and ten times that for a search", p.Budget, least)
@@ -328,6 +329,10 @@ func (r *rating) configure(ctx context.Context, w world, f *pflag.FlagSet) error
 	r.Plan, err = r.target.plan(ctx, w, r.target.url, attack.RateOf(r.Rating.Search.Lowest), nil, unique())
 	return err
 }
+
+// planFlags say what a search's plan says, in the words of its errors.
+var planFlags = map[string]string{"lowest rate": "--from", "goal width": "--goal-width", "ramp": "--ramp",
+	"trials": "--short-trial, --trial, --longest-trial", "soak": "--soak-at", "budget": "--budget", "risk": "--risk"}
 
 // lowest is the rate to begin with. One at which no request is due in a trial would say nothing, and in the end blame this
 // machine.
