@@ -69,7 +69,10 @@ func Rate(h Header, r Rating, trials []TrialReport, events []Event, end End) (Ra
 	if err != nil {
 		return Rated{}, fmt.Errorf("run file: rating: %w", err)
 	}
-	for _, t := range trials {
+	for i, t := range trials {
+		if !(t.Rate > 0 && t.Rate <= capacity.MostPerSecond) {
+			return Rated{}, fmt.Errorf("run file: trial %d: want a rate of more than 0 per second, got %v", i+1, t.Rate)
+		}
 		search.Add(t.Done)
 	}
 	if why := end.stopped(); why != "" {
@@ -138,6 +141,12 @@ func (r Rated) Void() bool {
 		return r.Rating.AtLeast > 0 || r.Result.Lower == nil || !r.Result.Lower.Proven
 	}
 	return false
+}
+
+// Rejected reports that the target carries less than was asked for, or not even the lowest rate.
+func (r Rated) Rejected() bool {
+	kind := r.Result.Kind
+	return r.Asked == Fail || kind == capacity.TooLow || kind == capacity.Quota && r.lowest()
 }
 
 // Open reports that the search came to no answer that it can stand by.

@@ -218,7 +218,7 @@ func (j *Trial) look() {
 		of := j.seenBy(a, e, bursts)
 		_, fail := a.check.look(&of)
 		if a.Errors > 0 {
-			fail = max(fail, j.everybody(bursts))
+			fail = max(fail, j.everybody(&e, bursts))
 		}
 		if fail >= toFail && fail > worst {
 			worst, broken = fail, a
@@ -357,11 +357,11 @@ func (j *Trial) seenBy(a *aim, e evidence, bursts float64) evidence {
 
 // everybody is the evidence that the stage breaks the bound on errors where one arm is judged: what the gateway answers
 // for an arm that is full names none.
-func (j *Trial) everybody(bursts float64) float64 {
+func (j *Trial) everybody(e *evidence, bursts float64) float64 {
 	if j.rating.Version == "" || j.errors == nil {
 		return 0
 	}
-	return j.errors.Tempered(bursts).Fail(failures(j.all.Answers), j.all.hits+j.all.pending)
+	return j.errors.Tempered(bursts).Fail(e.errors+e.canary.errors, j.all.hits+j.all.pending)
 }
 
 // patient reports that a trial is old enough to fail: one burst at its beginning is no reason.
@@ -429,7 +429,11 @@ func (a *aim) says(e *evidence, o Outcome) string {
 	return seen
 }
 
-func (j *Trial) settle(o capacity.Outcome, why string) { j.settled, j.outcome, j.why = true, o, why }
+func (j *Trial) settle(o capacity.Outcome, why string) {
+	if j.settled, j.outcome, j.why = true, o, why; o != capacity.Undecided {
+		j.leaning = capacity.Undecided
+	}
+}
 
 // Settled reports that nothing more is needed.
 func (j *Trial) Settled() bool { return j.settled }

@@ -85,9 +85,15 @@ func TestTrialSentAgain(t *testing.T) {
 		t.Errorf("%d sent again", trial.Resent)
 	}
 	rating.Search = capacity.Plan{Lowest: 10, Highest: 1000}.Complete()
-	rated, err := Rate(Header{}, rating, []TrialReport{{Resent: 2}, {}, {Resent: 1}}, nil, End{})
+	done := capacity.Done{Trial: capacity.Trial{Rate: 100}}
+	trials := []TrialReport{{Done: done, Resent: 2}, {Done: done}, {Done: done, Resent: 1}}
+	rated, err := Rate(Header{}, rating, trials, nil, End{})
 	if err != nil || len(rated.Notes) != 1 || !strings.HasPrefix(rated.Notes[0], "3 requests were sent again ") {
 		t.Errorf("%q, %v", rated.Notes, err)
+	}
+	trials[1].Rate = -1
+	if _, err := Rate(Header{}, rating, trials, nil, End{}); err == nil || !strings.HasPrefix(err.Error(), "run file: trial 2: want a rate ") {
+		t.Errorf("a rate below 0: %v", err)
 	}
 }
 
@@ -141,8 +147,10 @@ func TestTrialOutcomes(t *testing.T) {
 		"collapsed":           {rating, with(func(c *simulated.Canary) { c.Baseline.Errors = 0.9 }), nil, capacity.Fail, "circuit breaker"},
 		"canary slow, stage":  {rating, with(func(c *simulated.Canary) { c.Canary.Median, c.Share = 200*time.Millisecond, 0.5 }), nil, capacity.Fail, "p99"},
 		"canary slow, canary": {canary, with(func(c *simulated.Canary) { c.Canary.Median = 200 * time.Millisecond }), nil, capacity.Fail, "p99"},
-		"canary healthy":      {canary, with(func(c *simulated.Canary) { c.Baseline.Median, c.Rate = 200*time.Millisecond, 3000 }), nil, capacity.Pass, "p99"},
-		"canary overloaded":   {canary, with(func(c *simulated.Canary) { c.Canary.Anonymous = 0.6 }), nil, capacity.Fail, "errors"},
+		"canary healthy": {canary, with(func(c *simulated.Canary) {
+			c.Baseline.Median, c.Baseline.Errors, c.Rate = 200*time.Millisecond, 0.05, 3000
+		}), nil, capacity.Pass, "p99"},
+		"canary overloaded": {canary, with(func(c *simulated.Canary) { c.Canary.Anonymous = 0.6 }), nil, capacity.Fail, "errors"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := judged(t, c.rating, c.stage, c.change)

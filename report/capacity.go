@@ -261,7 +261,7 @@ func capacityJUnit(w io.Writer, r analyze.Rated) error {
 		asked.Error = because("void", r.Sentence)
 	case r.Rating.AtLeast > 0:
 		asked.settle(r.Asked, r.Sentence)
-	case kind == capacity.TooLow:
+	case r.Rejected():
 		asked.Failure = because(string(kind), r.Sentence)
 	case r.Open():
 		asked.Skipped = because(string(kind), r.Sentence)

@@ -231,10 +231,10 @@ func newSearchPage(r analyze.Rated, under *analyze.TrialReport) searchPage {
 func capacityTone(r analyze.Rated) string {
 	kind := r.Result.Kind
 	switch {
+	case r.Rejected():
+		return "reject"
 	case r.Asked == analyze.Pass, r.Rating.AtLeast == 0 && !r.Open() && (kind == capacity.Found || kind == capacity.AtLeast || kind == capacity.Quota):
 		return "promote"
-	case r.Asked == analyze.Fail, kind == capacity.TooLow:
-		return "reject"
 	}
 	return "inconclusive"
 }

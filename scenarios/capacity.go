@@ -26,7 +26,6 @@ type Answer struct {
 	Objectives []analyze.Objective `yaml:"objectives"`
 	MaxRate    float64             `yaml:"max-rate"`
 	Answer     float64             `yaml:"answer"` // requests per second that the model carries; 0: not said
-	Quota      bool                `yaml:"quota"`  // and that is a quota
 }
 
 func (a *Answer) validate() error {
@@ -68,6 +67,7 @@ type Capacity struct {
 	target   stage.Target
 	trials   []analyze.TrialReport
 	header   analyze.Header
+	known    *analyze.Rated // by the trials that are over
 }
 
 // Prepare finds who answers, and makes sure that the arm under test can be told apart.
@@ -342,9 +342,14 @@ func (c *Capacity) watch(under *analyze.TrialReport) {
 	if c.Watch == nil {
 		return
 	}
-	if rated, err := c.rate(analyze.End{}); err == nil {
-		c.Watch(analyze.Searching{Rated: rated, Under: under, Load: c.Load()})
+	if c.known == nil || under == nil {
+		rated, err := c.rate(analyze.End{})
+		if err != nil {
+			return
+		}
+		c.known = &rated
 	}
+	c.Watch(analyze.Searching{Rated: *c.known, Under: under, Load: c.Load()})
 }
 
 // plan is the load of one trial.
@@ -403,17 +408,24 @@ func (c *Capacity) stop(ctx context.Context, r analyze.TrialReport) string {
 		pause(ctx, c.CoolDown)
 		return ""
 	}
-	for range recoveries {
-		if pause(ctx, c.CoolDown); ctx.Err() != nil || c.recovered(ctx) {
-			return ""
-		}
+	if budget := c.Rating.Search.Budget; budget > 0 {
+		within, cancel := context.WithDeadline(ctx, c.header.Started.Add(budget))
+		defer cancel()
+		ctx = within
 	}
-	return fmt.Sprintf("the target did not recover from %s within %s", analyze.PerSecondOf(r.Rate), recoveries*c.CoolDown)
+	began := time.Now()
+	for wait, asked := c.CoolDown, 0; asked < recoveries; asked++ {
+		if pause(ctx, wait); ctx.Err() != nil || c.recovered(ctx) {
+			return "" // also when the time is used up: the search itself says so
+		}
+		wait = max(c.CoolDown, time.Second)
+	}
+	return fmt.Sprintf("the target did not recover from %s within %s", analyze.PerSecondOf(r.Rate), analyze.Short(time.Since(began)))
 }
 
-const recoveries = 30 // cool-downs that a target has
+const recoveries = 30 // cool-downs, of a second or more, that a target has
 
-// recovered asks a few times, one after the other, whether the backlog is gone.
+// recovered asks with a few requests whether the backlog is gone.
 func (c *Capacity) recovered(ctx context.Context) bool {
 	sample, err := attack.Probe(ctx, c.plan("cool-down", 1, 0), 4)
 	if err != nil {

@@ -250,6 +250,35 @@ func TestCapacityInterruptedInTheSelfCheck(t *testing.T) {
 	}
 }
 
+// A target may take its time to recover, without a cool-down, too; but it does not get more than the budget has.
+func TestCapacityWaitsForRecovery(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hangs" {
+			time.Sleep(time.Minute / 10)
+		}
+		if time.Since(began) < 1500*time.Millisecond {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer target.Close()
+	after := analyze.TrialReport{Done: capacity.Done{Trial: capacity.Trial{Rate: 200}, Outcome: capacity.Fail}}
+	for _, c := range []struct {
+		path   string
+		budget time.Duration
+		most   time.Duration
+	}{{"/", time.Hour, 30 * time.Second}, {"/hangs", time.Second, 5 * time.Second}} {
+		search := Capacity{Rating: analyze.DefaultRating(), Plan: attack.Plan{Target: vegeta.Target{Method: http.MethodGet, URL: target.URL + c.path}, Connections: 4, Timeout: time.Minute}}
+		search.Rating.Objectives = []analyze.Objective{{Errors: 0.01}}
+		search.Rating.Search = capacity.Plan{Lowest: 10, Highest: 1000, Budget: c.budget}
+		search.header.Started = time.Now()
+		if why := search.stop(t.Context(), after); why != "" || search.since() > c.most {
+			t.Errorf("%s: ended after %s: %q", c.path, search.since(), why)
+		}
+	}
+}
+
 // Whether a backlog is gone is asked of what the objectives bound: errors that none of them bounds, and the half of the
 // answers that may be slower than a median, are no backlog.
 func TestBacklogIsGone(t *testing.T) {

@@ -10,7 +10,6 @@ package capacity
 
 import (
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -99,6 +98,9 @@ type Plan struct {
 	Votes   int           `json:"votes"`                  // trials by which a bound must lead; 0: 2
 }
 
+// MostPerSecond is beyond any rate, and one divided by it below any.
+const MostPerSecond = 1e9
+
 // Complete fills in what is zero.
 func (p Plan) Complete() Plan {
 	or := func(x *float64, d float64) {
@@ -130,9 +132,9 @@ func (p Plan) Complete() Plan {
 // Validate names the first field of a complete plan that makes no sense, and what would.
 func (p Plan) Validate() error {
 	switch {
-	case !(p.Highest > 0) || math.IsInf(p.Highest, 1):
-		return fmt.Errorf("highest rate: want more than 0 per second, got %v", p.Highest)
-	case !(p.Lowest > 0 && p.Lowest <= p.Highest):
+	case !(p.Highest > 0 && p.Highest <= MostPerSecond):
+		return fmt.Errorf("highest rate: want more than 0 and at most %v per second, got %v", MostPerSecond, p.Highest)
+	case !(p.Lowest >= 1/MostPerSecond && p.Lowest <= p.Highest):
 		return fmt.Errorf("lowest rate: want more than 0 and at most the highest, %v per second, got %v", p.Highest, p.Lowest)
 	case !(p.Width >= 0.005 && p.Width <= 1):
 		return fmt.Errorf("goal width: want 0.5%% to 100%%, got %v%%", p.Width*100)

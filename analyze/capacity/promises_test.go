@@ -12,7 +12,7 @@ import (
 func TestSearchKeepsItsWord(t *testing.T) {
 	for seed := range uint64(150) {
 		rng := rand.New(rand.NewPCG(seed, 11))
-		p := capacity.Plan{Highest: 1000, Budget: 15 * time.Minute, Carries: 5000}
+		p := capacity.Plan{Highest: 1000 + rng.Float64(), Budget: 15 * time.Minute, Carries: 5000}
 		p.Ramp = []float64{1.1, 2, 5}[rng.IntN(3)]
 		p.Width = []float64{0.05, 0.5}[rng.IntN(2)]
 		if rng.IntN(3) == 0 {
@@ -68,8 +68,8 @@ func TestSearchKeepsItsWord(t *testing.T) {
 			t.Errorf("seed %d: found between %+v and %+v", seed, *r.Lower, *r.Upper)
 		case r.Kind == capacity.AtLeast && (!r.Lower.Proven || r.Lower.Rate < p.Highest):
 			t.Errorf("seed %d: at least %+v of %v/s", seed, *r.Lower, p.Highest)
-		case r.Kind == capacity.TooLow && !r.Upper.Proven:
-			t.Errorf("seed %d: too low at %+v", seed, *r.Upper)
+		case (r.Kind == capacity.TooLow || r.Kind == capacity.Quota) && !r.Upper.Proven:
+			t.Errorf("seed %d: %s at %+v", seed, r.Kind, *r.Upper)
 		}
 	}
 }

@@ -133,7 +133,7 @@ func (s *Search) kind(lower, upper *load) Kind {
 		return Unfinished
 	case upper != nil && upper.lame:
 		return Generator
-	case upper != nil && upper.limited:
+	case upper != nil && upper.limited && upper.proven(&s.plan):
 		return Quota
 	case lower == nil && upper != nil && upper.rate <= s.plan.Lowest && upper.proven(&s.plan):
 		return TooLow

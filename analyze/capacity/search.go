@@ -95,7 +95,7 @@ func (s *Search) count(d *Done) {
 	full := d.Full()
 	switch {
 	case d.Outcome == Limited:
-		l.limited = true
+		l.limited = l.limited || full
 		fallthrough
 	case d.Outcome == Fail:
 		if l.hint = Fail; full {
@@ -197,12 +197,12 @@ func (s *Search) want() (Trial, bool) {
 		return s.bracket(p.Lowest), true
 	case len(stuck) > mostStuck:
 		return Trial{}, false
-	case neat(rate) <= p.Lowest && !(lowest.holds(p) && lowest.proven(p)):
+	case p.neat(rate) <= p.Lowest && !(lowest.holds(p) && lowest.proven(p)):
 		return s.confirm(p.Lowest), !lowest.proven(p) && (lowest.unsure <= 1 || !lowest.stuck(p))
 	case rate > top*p.Ramp && top < p.Highest:
-		return s.bracket(max(p.Lowest, min(neat(top*p.Ramp), p.Highest))), true
-	case neat(rate) > p.Lowest && rate < p.Highest && to/from > 1+1.25*p.Width && len(stuck) == 0:
-		return s.bisect(neat(rate), to/from), true
+		return s.bracket(p.neat(top * p.Ramp)), true
+	case p.neat(rate) > p.Lowest && rate < p.Highest && to/from > 1+1.25*p.Width && len(stuck) == 0:
+		return s.bisect(p.neat(rate), to/from), true
 	}
 	return s.ends(min(rate, p.Highest), stuck)
 }
@@ -229,11 +229,11 @@ func (s *Search) ends(around float64, stuck loads) (Trial, bool) {
 		if lower == nil || lower.rate < low/slack {
 			return s.confirm(low), !s.loads.at(low).stuck(p) // stuck: there is nowhere lower to go
 		}
-		widest := neat(lower.rate * (1 + tight*p.Width))
+		widest := p.neat(lower.rate * (1 + tight*p.Width))
 		if len(stuck) == 0 && widest > high/slack {
 			high = min(high, widest)
 		}
-		high = max(low, min(s.clear(high, slack), neat(s.top()*p.Ramp)))
+		high = max(low, min(s.clear(high, slack), p.neat(s.top()*p.Ramp)))
 		upper = s.loads.upper(p, high/slack)
 		if around < p.Highest && (upper == nil || upper.rate > max(high*slack, widest)) && !s.loads.at(high).stuck(p) {
 			return s.confirm(high), true
@@ -241,7 +241,7 @@ func (s *Search) ends(around float64, stuck loads) (Trial, bool) {
 	}
 	switch {
 	case p.Soak > 0 && !s.soakedBelow(lower.rate):
-		soak := s.confirm(max(neat(lower.rate*p.SoakAt), p.Lowest))
+		soak := s.confirm(p.neat(lower.rate * p.SoakAt))
 		soak.Shortest, soak.Longest, soak.Purpose = p.Soak, max(p.Soak, soak.Longest), Soak
 		return soak, true
 	case upper != nil && !upper.lame && !s.sure(upper, upper.rate >= s.weigh().quantile(1-doubt)):
@@ -256,7 +256,7 @@ func (s *Search) ends(around float64, stuck loads) (Trial, bool) {
 // clear is the next rate from one on that is not stuck, up or down by steps; the last that may be tried, where all are.
 func (s *Search) clear(rate, step float64) float64 {
 	for p := &s.plan; s.loads.at(rate).stuck(p) && rate > p.Lowest && rate < p.Highest; {
-		rate = max(p.Lowest, min(neat(rate*step), p.Highest))
+		rate = p.neat(rate * step)
 	}
 	return rate
 }
@@ -288,7 +288,7 @@ func (s *Search) around(rate float64, stuck loads) (low, high float64) {
 	if rate >= p.Highest && len(stuck) == 0 {
 		low = p.Highest
 	}
-	return max(neat(low), p.Lowest), min(neat(high), p.Highest)
+	return p.neat(low), p.neat(high)
 }
 
 // soakedBelow: a bound that moved a little since needs no other soak.
@@ -301,10 +301,12 @@ func (s *Search) soakedBelow(rate float64) bool {
 	return false
 }
 
-// neat is a rate to four digits, as a person would write it.
-func neat(rate float64) float64 {
-	x, _ := strconv.ParseFloat(strconv.FormatFloat(rate, 'g', 4, 64), 64)
-	return x
+// neat is the rate of a trial: in four digits, as a person would write it, and within the plan.
+func (p *Plan) neat(rate float64) float64 {
+	if rate < p.Highest {
+		rate, _ = strconv.ParseFloat(strconv.FormatFloat(rate, 'g', 4, 64), 64)
+	}
+	return max(p.Lowest, min(rate, p.Highest))
 }
 
 func (s *Search) bracket(rate float64) Trial {

@@ -82,6 +82,7 @@ func TestSearchEndings(t *testing.T) {
 		lower, upper float64 // 0: none
 	}{
 		"never fails":    {base, knee(2000), AtLeast, 1000, 0},
+		"in five digits": {Plan{Highest: 20274, SoakAt: 1}, knee(1e5), AtLeast, 20274, 0},
 		"always fails":   {base, knee(5), TooLow, 0, 10},
 		"never decided":  {base, func(Trial, time.Duration) Outcome { return Undecided }, Unsettled, 1000, 0},
 		"never sent":     {base, func(Trial, time.Duration) Outcome { return Invalid }, Generator, 0, 10},
@@ -89,6 +90,8 @@ func TestSearchEndings(t *testing.T) {
 		"generator":      {base, worded(300, Invalid), Generator, 300, 300},
 		"quota":          {base, worded(300, Limited), Quota, 300, 300},
 		"too near":       {base, near(500, 0.03), Found, 500, 500},
+		"quota at once":  {base, worded(5, Limited), Quota, 0, 10},
+		"once throttled": {base, throttledOnce(), TooLow, 0, 10},
 		"getting better": {base, moving(500, 0.003), Drifting, 0, 0},
 		"getting worse":  {base, moving(500, -0.003), Drifting, 0, 0},
 	} {
@@ -101,6 +104,9 @@ func TestSearchEndings(t *testing.T) {
 				t.Fatalf("ended as %s: %+v", r.Kind, r)
 			}
 			close := func(b *Bound, want float64) bool {
+				if c.kind == AtLeast {
+					return b == nil && want == 0 || b != nil && b.Rate == want
+				}
 				return want == 0 && b == nil || want > 0 && b != nil && math.Abs(b.Rate/want-1) < 0.08
 			}
 			if c.kind != Unfinished && c.kind != Drifting && (!close(r.Lower, c.lower) || !close(r.Upper, c.upper)) {
@@ -123,6 +129,15 @@ func worded(at float64, beyond Outcome) func(Trial, time.Duration) Outcome {
 			return o
 		}
 		return beyond
+	}
+}
+
+// throttledOnce fails at any rate, but the first trial is throttled.
+func throttledOnce() func(Trial, time.Duration) Outcome {
+	answer := worded(0, Limited)
+	return func(t Trial, now time.Duration) Outcome {
+		defer func() { answer = knee(0) }()
+		return answer(t, now)
 	}
 }
 
@@ -248,7 +263,7 @@ func TestDisturbancesAreNoCeiling(t *testing.T) {
 
 func TestPlanSaysWhatIsWrong(t *testing.T) {
 	for field, p := range map[string]Plan{
-		"highest rate": {},
+		"highest rate": {Highest: 1.5e308},
 		"lowest rate":  {Highest: 10, Lowest: 20},
 		"goal width":   {Highest: 10, Width: 0.001},
 		"ramp":         {Highest: 10, Ramp: 1},

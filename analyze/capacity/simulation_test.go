@@ -167,10 +167,10 @@ func TestSearchFindsKnownCapacity(t *testing.T) {
 				runs, budget = 2, 10*time.Minute // what moves slowly is then not as narrow as asked for
 			}
 			f := measure(s.system, runs, budget)
-			if t.Log(f); f.covered < runs*97/100 {
+			if t.Log(f); 100*f.covered < 97*runs {
 				t.Error("want the truth in 97 % of the intervals")
 			}
-			if s.law && f.narrow < runs*97/100 {
+			if s.law && 100*f.narrow < 97*runs {
 				t.Error("want 97 % of the intervals as narrow as asked for")
 			}
 			if f.far > 0 {

@@ -54,8 +54,8 @@ system of a scenario: capacity-knee, capacity-quota, capacity-cold, capacity-noi
 Off loopback --max-rate must be given. Rates are those sent to the stage: an arm
 gets its share of them, which is stated, too.
 
-Exit codes: 0 found (with --at-least: carried), 10 below --at-least, or the
-objectives fail at the lowest rate, 11 undecided (time used up, breaker, drift, or
+Exit codes: 0 found (with --at-least: carried), 10 below --at-least, or at the
+lowest rate the objectives fail or requests are throttled, 11 undecided (time used up, breaker, drift, or
 --at-least within the interval), 12 the stage, which is read every 2 s, changed
 meanwhile, or the load generator is the bottleneck and what was asked for is not
 decided, 1 and 2 as everywhere, 130 interrupted. What is known by then is shown.`,
@@ -85,7 +85,7 @@ decided, 1 and 2 as everywhere, 130 interrupted. What is known by then is shown.
 	f.Float64Var(&r.ramp, "ramp", 0, "most times by which a trial may exceed a rate that held (default 2 on loopback, 1.5 elsewhere)")
 	f.DurationVar(&r.short, "short-trial", 2*time.Second, "of trials that only choose where to look")
 	f.DurationVar(&r.trial, "trial", 0, "least time of a trial that proves a bound (default 10s)")
-	f.DurationVar(&r.longest, "longest-trial", 0, "most of it, then it is undecided (default 4 times --trial, a twelfth of --budget or, at a goal of 5%, 120 times the slowest latency objective: the longest of these)")
+	f.DurationVar(&r.longest, "longest-trial", 0, "most of it, then it is undecided; longer where the rate is so low that the hits of a proof take longer (default 4 times --trial, a twelfth of --budget or, at a goal of 5%, 120 times the slowest latency objective: the longest of these)")
 	f.DurationVar(&r.soak, "soak", 0, "time at --soak-at of the lower bound, negative for none (default twice --trial)")
 	f.StringVar(&r.soakAt, "soak-at", "85%", "of the lower bound")
 	f.DurationVar(&r.warmUp, "warm-up", time.Second, "of each trial, not judged, and before the first; 0s for none")
@@ -407,12 +407,12 @@ func (r *rating) compare(w world, rated analyze.Rated) {
 
 // ratedCode is the exit code of a search.
 func ratedCode(r analyze.Rated) int {
-	switch kind := r.Result.Kind; {
+	switch {
 	case r.End.Reason == "interrupted":
 		return exitInterrupted
 	case r.Asked == analyze.Pass:
 		return 0
-	case r.Asked == analyze.Fail, kind == capacity.TooLow:
+	case r.Rejected():
 		return exitReject
 	case r.Void():
 		return exitVoid

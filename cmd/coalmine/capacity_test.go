@@ -303,7 +303,7 @@ func TestCapacityExitCodes(t *testing.T) {
 		{capacity.Generator, bound(false), 200, 0, analyze.Undecided, "verdict", exitVoid},
 		{capacity.Generator, nil, 10, 0, analyze.Undecided, "verdict", exitVoid},
 		{capacity.Generator, nil, 20, 0, analyze.Undecided, "verdict", exitVoid},
-		{capacity.Quota, nil, 10, 0, analyze.Undecided, "verdict", 0},
+		{capacity.Quota, nil, 10, 0, analyze.Undecided, "verdict", exitReject},
 		{capacity.Quota, nil, 20, 0, analyze.Undecided, "verdict", exitInconclusive},
 		{capacity.TooLow, nil, 10, 0, analyze.Undecided, "verdict", exitReject},
 	} {
