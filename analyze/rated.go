@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"coalmine/analyze/capacity"
 )
@@ -99,7 +100,7 @@ func Rate(h Header, r Rating, trials []TrialReport, events []Event, end End) (Ra
 	}
 	rated.Arm = rated.ownRates()
 	rated.Asked = rated.asked()
-	rated.Sentence = rated.says()
+	rated.Sentence = rated.says() + rated.against()
 	if hasty := rated.Hasty(); hasty != "" {
 		rated.Sentence += sentence(" %s.", capital(hasty))
 	}
@@ -129,6 +130,20 @@ func (r *Rated) asked() Outcome {
 		return Fail
 	}
 	return Undecided
+}
+
+// against is how that compares with the rate that was asked for, if one was.
+func (r *Rated) against() string {
+	switch want := PerSecondOf(r.Rating.AtLeast); {
+	case r.Rating.AtLeast == 0:
+		return ""
+	case r.Asked == Pass:
+		return sentence(" At least %s were asked for.", want)
+	case r.Asked == Fail:
+		return sentence(" That is below %s, which were asked for.", want)
+	default:
+		return sentence(" Whether that is %s, which were asked for, is open.", want)
+	}
 }
 
 // Void reports that the search says nothing of one target: its stage changed, its file is broken, or the generator could not
@@ -237,12 +252,12 @@ func (r *Rated) says() string {
 			return sentence("The load generator cannot carry the lowest rate: %s.", r.lastAt(upper.Rate, capacity.Invalid))
 		}
 		if lower == nil {
-			return sentence("The load generator cannot carry %s, and is the bottleneck; nothing is known below it.", PerSecondOf(upper.Rate))
+			return sentence("The load generator cannot carry %s, and is the bottleneck; nothing is known below it.", PerSecondOf(upper.Rate)) + r.connections()
 		}
 		if !lower.Proven {
-			return sentence("The load generator cannot carry %s, and is the bottleneck; %s %s at %s%s.", PerSecondOf(upper.Rate), whosObjectives(whose), held(lower), PerSecondOf(lower.Rate), r.Arm.at(lower))
+			return sentence("The load generator cannot carry %s, and is the bottleneck; %s %s at %s%s.", PerSecondOf(upper.Rate), whosObjectives(whose), held(lower), PerSecondOf(lower.Rate), r.Arm.at(lower)) + r.connections()
 		}
-		return sentence("The capacity%s is at least %s%s; the load generator cannot carry more, and is the bottleneck.", whose, PerSecondOf(lower.Rate), r.Arm.at(lower))
+		return sentence("The capacity%s is at least %s%s; the load generator cannot carry more, and is the bottleneck.", whose, PerSecondOf(lower.Rate), r.Arm.at(lower)) + r.connections()
 	case capacity.Drifting:
 		how := "worse: rates that held failed later"
 		if r.Result.Drift == capacity.Better {
@@ -319,6 +334,14 @@ func (r *Rated) lastAt(rate float64, o capacity.Outcome) (why string) {
 		}
 	}
 	return why
+}
+
+// connections says that it is those of the load generator that were too few, "" if they were not.
+func (r *Rated) connections() string {
+	if !slices.ContainsFunc(r.Trials, func(t TrialReport) bool { return t.Starved }) {
+		return ""
+	}
+	return " Its connections were too few: with more (--connections) it would show what the target does."
 }
 
 // ErrNotRated says that a run file is of another command.

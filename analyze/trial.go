@@ -61,6 +61,7 @@ type Trial struct {
 	settled bool
 	why     string
 	tripped string
+	hungry  bool // for connections
 }
 
 // aim is one objective's check.
@@ -168,11 +169,7 @@ func (j *Trial) tell(index int64, e evidence) {
 	t := j.ticks.at(index-j.first, len(j.checks))
 	t.wait(e.canary)
 	for i, a := range j.checks {
-		k, n := e.canary.errors, e.canary.hits
-		if a.Errors == 0 {
-			k = surelyAbove(e.canary.response, time.Duration(a.Max)) + e.canary.timeouts
-			n = e.canary.successes() + e.canary.timeouts
-		}
+		k, n := a.broke(e.canary, e.canary.response)
 		t.bad[i], t.of[i] = t.bad[i]+k, t.of[i]+n
 	}
 }
@@ -201,7 +198,9 @@ func (j *Trial) took() time.Duration { return j.to - j.from }
 
 // look decides if it can: bad surroundings first, then fail before pass.
 func (j *Trial) look() {
-	if void := j.void(); void != "" {
+	e, took := j.evidence(), j.took()
+	starved := j.starved(&e)
+	if void := j.void(starved); void != "" {
 		j.settle(capacity.Invalid, void)
 		return
 	}
@@ -210,7 +209,6 @@ func (j *Trial) look() {
 		j.settle(capacity.Limited, throttled)
 		return
 	}
-	e, took := j.evidence(), j.took()
 	toPass, toFail := -math.Log(j.trial.Risk), -math.Log(j.trial.Risk/float64(len(j.checks)))
 	passing, broken, worst := took >= j.trial.Shortest, (*aim)(nil), 0.0
 	for i, a := range j.checks {
@@ -239,6 +237,8 @@ func (j *Trial) look() {
 	case k > 0 && j.quota.windows < fewestRefusing && took < j.trial.Longest: // soon it is known what is let through
 	case throttled != "" && (broken != nil && broken.Errors > 0 && j.patient(&e) || took >= j.trial.Longest):
 		j.settle(capacity.Limited, throttled)
+	case starved != "" && (broken != nil && j.patient(&e) || passing && j.fellShort() || !passing && took >= j.trial.Longest):
+		j.starve(starved)
 	case broken != nil && j.patient(&e):
 		of := j.seenBy(broken, e, 0)
 		j.settle(capacity.Fail, broken.says(&of, Fail))
@@ -326,6 +326,14 @@ func (j *Trial) futile(e *evidence) bool {
 	return slices.ContainsFunc(j.checks, func(a *aim) bool { return a.mayBreak(e, m, j.trial.Risk) })
 }
 
+// broke is how many answers of an arm broke the objective, by such times, of how many.
+func (a *aim) broke(of arm, times attack.Histogram) (k, n uint64) {
+	if a.Errors > 0 {
+		return of.errors, of.hits
+	}
+	return surelyAbove(times, time.Duration(a.Max)) + of.timeouts, of.successes() + of.timeouts
+}
+
 // mayBreak reports that a bound on latency may be broken in the long run, though it does not seem to be.
 func (a *aim) mayBreak(e *evidence, m motion, risk float64) bool {
 	seen, limit := e.canary.response.Quantile(1-a.theta()).Seconds(), time.Duration(a.Max).Seconds()
@@ -377,15 +385,14 @@ func (j *Trial) patient(e *evidence) bool {
 }
 
 // void is why the trial says nothing: the load was not what it should have been, or not understood.
-func (j *Trial) void() string {
-	v := j.rating.Validity
+func (j *Trial) void(starved string) string {
 	if n, all := len(j.sieve.dropped), int(j.took()/attack.WindowLength); all >= 30 && 2*n > all {
 		return sentence("the load generator was late: this machine stood still in %d of %d tenths of a second, and sent more than %s after requests were due though a connection was free", n, all, Short(j.late()))
 	}
 	if j.all.due < fewestValid {
 		return ""
 	}
-	if short := j.all.due - min(j.all.sent, j.all.due); Percentage(float64(short)/float64(j.all.due)) > v.Short && j.all.blocked.Total() < short && j.took() >= time.Second {
+	if unsent := j.all.due - min(j.all.sent, j.all.due); starved == "" && j.fellShort() && j.all.blocked.Total() < unsent && j.took() >= time.Second {
 		return sentence("the load generator fell short: %s of %s due requests were sent", Count(j.all.sent), Count(j.all.due))
 	}
 	return ""
@@ -449,6 +456,7 @@ func (j *Trial) Report(at time.Duration) TrialReport {
 	r := TrialReport{Took: took, Sentence: j.why, Breaker: j.tripped}
 	r.Done = capacity.Done{Trial: j.trial, Outcome: j.outcome, Leaning: j.leaning, At: at}
 	seconds := float64(max(j.all.windows, 1)) * attack.WindowLength.Seconds() // without those that were left out
+	r.Starved = j.hungry
 	r.Sent, r.Resent = float64(j.all.sent)/seconds, j.all.resent
 	e := j.evidence()
 	r.Good = float64(e.canary.successes()) / seconds

@@ -286,10 +286,10 @@ func (c *Capacity) search(ctx context.Context, search *capacity.Search, file *an
 		c.trials = append(c.trials, report)
 		file.Write(analyze.Record{Trial: &report})
 		search.Add(report.Done)
+		c.watch(nil)
 		if why := c.stop(ctx, report); why != "" {
 			return analyze.End{Reason: "breaker", Error: why}
 		}
-		c.watch(nil)
 	}
 }
 
@@ -417,6 +417,9 @@ func (c *Capacity) stop(ctx context.Context, r analyze.TrialReport) string {
 	for wait, asked := c.CoolDown, 0; asked < recoveries; asked++ {
 		if pause(ctx, wait); ctx.Err() != nil || c.recovered(ctx) {
 			return "" // also when the time is used up: the search itself says so
+		}
+		if asked == 0 {
+			c.say(fmt.Sprintf("a few requests after %s fail or are too slow: waiting for the target to recover", analyze.PerSecondOf(r.Rate)))
 		}
 		wait = max(c.CoolDown, time.Second)
 	}

@@ -256,7 +256,7 @@ func TestCapacityWaitsForRecovery(t *testing.T) {
 	began := time.Now()
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hangs" {
-			time.Sleep(time.Minute / 10)
+			<-r.Context().Done()
 		}
 		if time.Since(began) < 1500*time.Millisecond {
 			w.WriteHeader(http.StatusServiceUnavailable)

@@ -73,6 +73,7 @@ type Done struct {
 	Good    float64       `json:"good_per_s"`             // successes per second
 	Allowed float64       `json:"allowed_per_s,omitzero"` // of a limited one: answers per second that the quota let through, once it refused some
 	Burst   float64       `json:"burst,omitzero"`         // of a limited one: requests beyond these, until it refused the first
+	Starved bool          `json:"starved,omitzero"`       // of an invalid one: the generator had too few connections, and will have
 	At      time.Duration `json:"at_ns"`                  // its end, since the search began
 }
 

@@ -79,7 +79,7 @@ func (s *Search) count(d *Done) {
 	if d.Outcome == Invalid {
 		l.invalid++
 		switch {
-		case d.Rate > s.plan.Carries:
+		case d.Starved || d.Rate > s.plan.Carries:
 			if l.lame = l.invalid >= s.patience(); l.lame && d.Purpose == Soak {
 				s.soaks = append(s.soaks, d.Rate)
 			}

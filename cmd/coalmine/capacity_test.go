@@ -467,6 +467,18 @@ func TestCapacityOfArms(t *testing.T) {
 	}
 }
 
+// A generator of few connections is what ends a search, and the report says what helps.
+func TestCapacityOfFewConnections(t *testing.T) {
+	beside(t)
+	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(50 * time.Millisecond) }))
+	defer target.Close()
+	_, stdout, stderr := coalmine(t, t.Context(), nil, append([]string{"capacity", "--out", "none", "--url", target.URL, "--connections", "10", "--objective", "p50 <= 100ms", "--max-rate", "400", "--from", "100", "--goal-width", "50%"},
+		slices.Concat(hastyTrials, []string{"--longest-trial", "1s"})...)...)
+	if !strings.Contains(stderr, "coalmine: CAPACITY GENERATOR ") || !strings.Contains(strings.ReplaceAll(stdout, "\n", " "), "Its connections were too few: with more (--connections)") {
+		t.Errorf("%s\n%s", stdout, stderr)
+	}
+}
+
 // While a search goes on its page and its metrics show what is known by then, and who watches is shown the end.
 func TestCapacityServed(t *testing.T) {
 	beside(t)

@@ -1,0 +1,48 @@
+package analyze
+
+import (
+	"coalmine/analyze/capacity"
+	"coalmine/attack"
+)
+
+// starved is why a trial says nothing of the target: most requests waited for a connection, of which the load generator has too
+// few, and what was sent kept the objectives. "" if it is not so: who answers too slowly once asked keeps connections busy.
+func (j *Trial) starved(e *evidence) string {
+	waited := j.all.blocked.Total()
+	if waited <= j.all.wake.Total() || 2*j.all.hits < j.all.sent {
+		return ""
+	}
+	service := j.service()
+	for _, a := range j.checks {
+		if k, n := a.broke(e.canary, service); float64(k) > a.theta()*float64(n) {
+			return ""
+		}
+	}
+	return sentence("the load generator has too few connections: %s requests waited for one, and what was sent kept the objectives (--connections)", Count(waited))
+}
+
+// service is how long the judged arm took once it was asked.
+func (j *Trial) service() (h attack.Histogram) {
+	if j.rating.Version != "" {
+		if t := j.all.Arms[j.rating.Version]; t != nil {
+			h = t.Service
+		}
+		return h
+	}
+	for t := range tallies(j.all.Answers) {
+		h.Merge(t.Service)
+	}
+	return h
+}
+
+// fellShort reports that fewer requests were sent than were due, by more than is allowed.
+func (j *Trial) fellShort() bool {
+	short := j.all.due - min(j.all.sent, j.all.due)
+	return Percentage(float64(short)/float64(max(j.all.due, 1))) > j.rating.Validity.Short
+}
+
+// starve settles a trial that is starved.
+func (j *Trial) starve(why string) {
+	j.settle(capacity.Invalid, why)
+	j.hungry = true
+}
