@@ -5,11 +5,11 @@ import (
 	"coalmine/attack"
 )
 
-// starved is why a trial says nothing of the target: most requests waited for a connection, of which the load generator has too
-// few, and what was sent kept the objectives. "" if it is not so: who answers too slowly once asked keeps connections busy.
+// starved is why a trial says nothing of the target: what was sent kept the objectives, and what was slow had waited for a
+// connection, of which the load generator has too few. "" if it is not so: who answers too slowly once asked keeps them busy.
 func (j *Trial) starved(e *evidence) string {
 	waited := j.all.blocked.Total()
-	if waited <= j.all.wake.Total() || 2*j.all.hits < j.all.sent {
+	if waited == 0 || 2*j.all.hits < j.all.sent {
 		return ""
 	}
 	service := j.service()
@@ -17,9 +17,15 @@ func (j *Trial) starved(e *evidence) string {
 		if k, n := a.broke(e.canary, service); float64(k) > a.theta()*float64(n) {
 			return ""
 		}
+		if k, _ := a.broke(e.canary, e.canary.response); a.Errors == 0 && k > 2*waited {
+			return ""
+		}
 	}
 	return sentence("the load generator has too few connections: %s requests waited for one, and what was sent kept the objectives (--connections)", Count(waited))
 }
+
+// crowded reports that most requests waited for a connection.
+func (j *Trial) crowded() bool { return j.all.blocked.Total() > j.all.wake.Total() }
 
 // service is how long the judged arm took once it was asked.
 func (j *Trial) service() (h attack.Histogram) {

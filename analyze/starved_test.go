@@ -26,6 +26,7 @@ func TestTrialStarved(t *testing.T) {
 		{"a slow target", "p99 <= 600ms", 2 * second, second, 20, true, capacity.Fail, false},
 		{"connections were free", "p99 <= 600ms", 2 * second, 300 * time.Millisecond, 20, false, capacity.Fail, false},
 		{"in time all the same", "p99 <= 600ms", 400 * time.Millisecond, 300 * time.Millisecond, 20, true, capacity.Pass, false},
+		{"a backlog at last", "p99 <= 600ms", 2 * second, 300 * time.Millisecond, 20, true, capacity.Invalid, true},
 	} {
 		r := DefaultRating()
 		r.Objectives, r.WarmUp, r.Validity.WakeLate = objectives(t, c.objective), 0, Duration(time.Minute)
@@ -34,16 +35,20 @@ func TestTrialStarved(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := int64(0); !trial.Settled(); i++ {
+			response, blocked := c.response, c.blocked
+			if c.name == "a backlog at last" && i < 20 {
+				response, blocked = c.service, false
+			}
 			tally := &attack.Tally{Hits: c.sent}
-			tally.Response.AddBin(attack.BinOf(c.response), c.sent)
+			tally.Response.AddBin(attack.BinOf(response), c.sent)
 			tally.Service.AddBin(attack.BinOf(c.service), c.sent)
 			w := attack.Window{Index: i, Start: time.Duration(i) * attack.WindowLength, Length: attack.WindowLength, Due: 20, Sent: c.sent, Hits: c.sent, Pending: 20 - c.sent}
 			w.Arms = map[string]*attack.Tally{"1": tally}
 			late := &w.Wake
-			if c.blocked {
+			if blocked {
 				late = &w.Blocked
 			}
-			late.AddBin(attack.BinOf(c.response-c.service), c.sent)
+			late.AddBin(attack.BinOf(response-c.service), c.sent)
 			trial.Add(w)
 		}
 		if got := trial.Report(0); got.Outcome != c.want || got.Starved != c.starved {

@@ -237,7 +237,7 @@ func (j *Trial) look() {
 	case k > 0 && j.quota.windows < fewestRefusing && took < j.trial.Longest: // soon it is known what is let through
 	case throttled != "" && (broken != nil && broken.Errors > 0 && j.patient(&e) || took >= j.trial.Longest):
 		j.settle(capacity.Limited, throttled)
-	case starved != "" && (broken != nil && j.patient(&e) || passing && j.fellShort() || !passing && took >= j.trial.Longest):
+	case starved != "" && (broken != nil && j.patient(&e) || passing && j.crowded() && j.fellShort() || !passing && took >= j.trial.Longest && j.leans(&e) == capacity.Fail):
 		j.starve(starved)
 	case broken != nil && j.patient(&e):
 		of := j.seenBy(broken, e, 0)
@@ -392,7 +392,7 @@ func (j *Trial) void(starved string) string {
 	if j.all.due < fewestValid {
 		return ""
 	}
-	if unsent := j.all.due - min(j.all.sent, j.all.due); starved == "" && j.fellShort() && j.all.blocked.Total() < unsent && j.took() >= time.Second {
+	if unsent := j.all.due - min(j.all.sent, j.all.due); !(starved != "" && j.crowded()) && j.fellShort() && j.all.blocked.Total() < unsent && j.took() >= time.Second {
 		return sentence("the load generator fell short: %s of %s due requests were sent", Count(j.all.sent), Count(j.all.due))
 	}
 	return ""

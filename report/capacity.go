@@ -177,7 +177,7 @@ func capacityFacts(r analyze.Rated) (all [][2]string) {
 func trialRows(r analyze.Rated) (header []string, rows [][]string) {
 	header = []string{"#", "purpose", "rate/s", "time", "outcome", "p50", "p99", "errors", "why"}
 	for i, t := range r.Trials {
-		row := []string{fmt.Sprint(i + 1), string(t.Purpose), fmt.Sprintf("%.4g", t.Rate), analyze.Short(t.Took.Round(100 * time.Millisecond)), cmp.Or(leaning(t), t.Outcome.String()), "-", "-", "-", t.Sentence}
+		row := []string{fmt.Sprint(i + 1), string(t.Purpose), figure(t.Rate), analyze.Short(t.Took.Round(100 * time.Millisecond)), cmp.Or(leaning(t), t.Outcome.String()), "-", "-", "-", t.Sentence}
 		if a := shownArm(r, t); a.Hits > 0 {
 			row[5], row[6], row[7] = latency(a.P50.Seconds()), latency(a.P99.Seconds()), analyze.Share(float64(a.Errors)/float64(a.Hits))
 		}

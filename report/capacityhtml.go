@@ -116,7 +116,7 @@ func newKnee(r analyze.Rated, m measure) knee {
 		}
 	}
 	x, y := newScale(rates, kneeLeft, kneeRight), newScale(values, kneeBottom, kneeTop)
-	k := knee{Title: m.title, Unit: m.unit, X: x.ticks(func(v float64) string { return fmt.Sprintf("%.4g", v) }), Y: y.ticks(m.text)}
+	k := knee{Title: m.title, Unit: m.unit, X: x.ticks(figure), Y: y.ticks(m.text)}
 	for _, o := range r.Rating.Objectives {
 		if limit, ok := m.limit(o); ok {
 			k.Lines = append(k.Lines, kneeRule{y.at(limit), o.String()})

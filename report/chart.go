@@ -160,6 +160,12 @@ func (c *chart) tabulate(first string) {
 	}
 }
 
+// figure is a number in four digits, without an exponent.
+func figure(x float64) string {
+	x, _ = strconv.ParseFloat(strconv.FormatFloat(x, 'g', 4, 64), 64)
+	return strconv.FormatFloat(x, 'f', -1, 64)
+}
+
 // text is a number of the axis with its unit.
 func (a axis) text(x float64) string {
 	if math.IsNaN(x) || math.IsInf(x, 0) {
@@ -173,7 +179,7 @@ func (a axis) text(x float64) string {
 	case "s":
 		return fmt.Sprintf("%.1f s", x)
 	case "/s":
-		return fmt.Sprintf("%.4g /s", x)
+		return figure(x) + " /s"
 	case "nines":
 		return percentile(1 - math.Pow(10, -x))
 	case "run":

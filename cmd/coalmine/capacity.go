@@ -367,6 +367,15 @@ func (r *rating) bounds() error {
 	if err := analyze.CheckObjectives(r.Rating.Objectives); err != nil {
 		return usagef("--objective: %w", err)
 	}
+	for _, o := range r.Rating.Objectives {
+		switch limit := time.Duration(o.Max); {
+		case limit < r.target.timeout:
+		case r.target.given("timeout"):
+			return usagef("--timeout: %s ends requests before they could break %s: want more than %s", r.target.timeout, o, limit)
+		default:
+			r.target.timeout = 2 * limit
+		}
+	}
 	x, err := share("breaker", r.breaker)
 	if err == nil && x == 0 {
 		err = usagef("--breaker: want more than 0%%, got %s", r.breaker)

@@ -73,6 +73,7 @@ func TestCapacityRefuses(t *testing.T) {
 		{"--longest-trial: want at least the time of --trial, 30s, got 20s", []string{"--url", ours, "--objective", "p99 <= 1s", "--trial", "30s", "--longest-trial", "20s"}},
 		{"--at-least: want requests per time", []string{"--url", ours, "--objective", "p99 <= 1s", "--at-least", ""}},
 		{"--from: want requests per time", []string{"--url", ours, "--objective", "p99 <= 1s", "--from", ""}},
+		{"--timeout: 100ms ends requests before they could break p99 <= 1s", []string{"--url", ours, "--objective", "p99 <= 1s", "--timeout", "100ms"}},
 		{"--path is about --api", []string{"capacity-knee", "--path", "/x"}},
 		{"unknown scenario", []string{"capacity-none"}},
 		{"unknown scenario", []string{"capacity-none", "--url", ours}},
