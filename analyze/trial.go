@@ -237,7 +237,9 @@ func (j *Trial) look() {
 	case k > 0 && j.quota.windows < fewestRefusing && took < j.trial.Longest: // soon it is known what is let through
 	case throttled != "" && (broken != nil && broken.Errors > 0 && j.patient(&e) || took >= j.trial.Longest):
 		j.settle(capacity.Limited, throttled)
-	case starved != "" && (broken != nil && j.patient(&e) || passing && j.crowded() && j.fellShort() || !passing && took >= j.trial.Longest && j.leans(&e) == capacity.Fail):
+	case starved != "" && (broken != nil && j.patient(&e) ||
+		(passing || took >= j.trial.Longest) && j.crowded() && j.fellShort() ||
+		!passing && took >= j.trial.Longest && j.leans(&e) == capacity.Fail):
 		j.starve(starved)
 	case broken != nil && j.patient(&e):
 		of := j.seenBy(broken, e, 0)
