@@ -1,18 +1,24 @@
 package analyze
 
 import (
+	"time"
+
 	"coalmine/analyze/capacity"
 	"coalmine/attack"
 )
 
 // starved is why a trial says nothing of the target: what was sent kept the objectives, and what was slow had waited for a
-// connection, of which the load generator has too few. "" if it is not so: who answers too slowly once asked keeps them busy.
+// connection, of which the load generator has too few. "" if it is not so: who answers too slowly once asked, or more slowly than
+// at lower rates, keeps them busy.
 func (j *Trial) starved(e *evidence) string {
 	waited := j.all.blocked.Total()
 	if waited == 0 || 2*j.all.hits < j.all.sent {
 		return ""
 	}
 	service := j.service()
+	if j.usual > 0 && float64(service.Quantile(0.5)) > slower*float64(j.usual) {
+		return ""
+	}
 	for _, a := range j.checks {
 		if k, n := a.broke(e.canary, service); float64(k) > a.theta()*float64(n) {
 			return ""
@@ -22,6 +28,23 @@ func (j *Trial) starved(e *evidence) string {
 		}
 	}
 	return sentence("the load generator has too few connections: %s requests waited for one, and what was sent kept the objectives (--connections)", Count(waited))
+}
+
+const slower = 3. / 2 // times the usual: the target is what slows down
+
+// usualTime is how long the judged arm's answers took at lower rates that held or seemed to, by the median; 0: there are none.
+func usualTime(r Rating, rate float64, earlier []TrialReport) (usual time.Duration) {
+	for _, t := range earlier {
+		if t.Rate >= rate || t.Outcome != capacity.Pass && !(t.Outcome == capacity.Undecided && t.Leaning == capacity.Pass) {
+			continue
+		}
+		for i, a := range t.Arms {
+			if a.Name == r.Version || i == 0 && r.Version == "" {
+				usual = max(usual, a.P50)
+			}
+		}
+	}
+	return usual
 }
 
 // crowded reports that most requests waited for a connection.

@@ -16,21 +16,25 @@ func TestTrialStarved(t *testing.T) {
 		name              string
 		objective         string
 		response, service time.Duration
-		sent              uint64 // of 20 that are due in a window
+		usual             time.Duration // 0: there was no trial at a lower rate
+		sent              uint64        // of 20 that are due in a window
 		blocked           bool
 		want              capacity.Outcome
 		starved           bool
 	}{
-		{"few connections", "p99 <= 600ms", 2 * second, 300 * time.Millisecond, 20, true, capacity.Invalid, true},
-		{"few connections, half sent", "errors <= 1%", 300 * time.Millisecond, 300 * time.Millisecond, 10, true, capacity.Invalid, true},
-		{"a slow target", "p99 <= 600ms", 2 * second, second, 20, true, capacity.Fail, false},
-		{"connections were free", "p99 <= 600ms", 2 * second, 300 * time.Millisecond, 20, false, capacity.Fail, false},
-		{"in time all the same", "p99 <= 600ms", 400 * time.Millisecond, 300 * time.Millisecond, 20, true, capacity.Pass, false},
-		{"a backlog at last", "p99 <= 600ms", 2 * second, 300 * time.Millisecond, 20, true, capacity.Invalid, true},
+		{"few connections", "p99 <= 600ms", 2 * second, 300 * time.Millisecond, 300 * time.Millisecond, 20, true, capacity.Invalid, true},
+		{"few connections, half sent", "errors <= 1%", 300 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, 10, true, capacity.Invalid, true},
+		{"a slow target", "p99 <= 600ms", 2 * second, second, 300 * time.Millisecond, 20, true, capacity.Fail, false},
+		{"connections were free", "p99 <= 600ms", 2 * second, 300 * time.Millisecond, 300 * time.Millisecond, 20, false, capacity.Fail, false},
+		{"in time all the same", "p99 <= 600ms", 400 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, 20, true, capacity.Pass, false},
+		{"a backlog at last", "p99 <= 600ms", 2 * second, 300 * time.Millisecond, 300 * time.Millisecond, 20, true, capacity.Invalid, true},
+		{"a target that slows down", "p99 <= 600ms", 2 * second, 300 * time.Millisecond, 100 * time.Millisecond, 20, true, capacity.Fail, false},
+		{"nothing to compare with", "p99 <= 600ms", 2 * second, 300 * time.Millisecond, 0, 20, true, capacity.Invalid, true},
 	} {
 		r := DefaultRating()
 		r.Objectives, r.WarmUp, r.Validity.WakeLate = objectives(t, c.objective), 0, Duration(time.Minute)
-		trial, err := NewTrial(r, full, nil)
+		earlier := []TrialReport{{Done: capacity.Done{Trial: capacity.Trial{Rate: 100}, Outcome: capacity.Pass}, Arms: []TrialArm{{Name: ArmStage, P50: c.usual}}}}
+		trial, err := NewTrial(r, full, earlier)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -61,7 +61,8 @@ type Trial struct {
 	settled bool
 	why     string
 	tripped string
-	hungry  bool // for connections
+	hungry  bool          // for connections
+	usual   time.Duration // of the answers at lower rates
 }
 
 // aim is one objective's check.
@@ -74,7 +75,7 @@ type aim struct {
 // NewTrial judges a trial of a valid rating, after others.
 func NewTrial(r Rating, t capacity.Trial, earlier []TrialReport) (*Trial, error) {
 	levels := sequential.Levels{Alpha: t.Risk, Beta: t.Risk / float64(len(r.Objectives)), Budget: uint64(t.Rate*t.Longest.Seconds()) + 1}
-	j := &Trial{rating: r, trial: t, breaker: breaker{policy: r.Breaker}, credit: livesOff(t.Rate, earlier)}
+	j := &Trial{rating: r, trial: t, breaker: breaker{policy: r.Breaker}, credit: livesOff(t.Rate, earlier), usual: usualTime(r, t.Rate, earlier)}
 	j.sieve = newSieve(j.late(), mostLate, j.answers)
 	for i, o := range r.Objectives {
 		bound, err := sequential.NewBound(o.theta(), levels)
