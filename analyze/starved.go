@@ -3,7 +3,6 @@ package analyze
 import (
 	"time"
 
-	"coalmine/analyze/capacity"
 	"coalmine/attack"
 )
 
@@ -35,7 +34,7 @@ const slower = 3. / 2 // times the usual: the target is what slows down
 // usualTime is how long the judged arm's answers took at lower rates that held or seemed to, by the median; 0: there are none.
 func usualTime(r Rating, rate float64, earlier []TrialReport) (usual time.Duration) {
 	for _, t := range earlier {
-		if t.Rate >= rate || t.Outcome != capacity.Pass && !(t.Outcome == capacity.Undecided && t.Leaning == capacity.Pass) {
+		if t.Rate >= rate || !t.Held() {
 			continue
 		}
 		for i, a := range t.Arms {
@@ -68,10 +67,4 @@ func (j *Trial) service() (h attack.Histogram) {
 func (j *Trial) fellShort() bool {
 	short := j.all.due - min(j.all.sent, j.all.due)
 	return Percentage(float64(short)/float64(max(j.all.due, 1))) > j.rating.Validity.Short
-}
-
-// starve settles a trial that is starved.
-func (j *Trial) starve(why string) {
-	j.settle(capacity.Invalid, why)
-	j.hungry = true
 }

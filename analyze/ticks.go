@@ -13,8 +13,8 @@ const (
 	fewestSeconds = 3    // of a spread; less would see none in any trial that is short
 	mostBlocks    = 12   // that a spread is seen over: they grow with the trial, because a queue that is nearly full moves slowly
 	batches       = 20   // of windows, whose means are compared with each other
-	fewLooks      = 60   // independent ones, until a rate counts as held before its longest time: that no error came may be chance,
-	ofFew         = 1e-3 // where so many are allowed; where more are, fewer looks would see some
+	fewLooks      = 60   // independent ones, until a rate counts as held before its longest time: that no error came may be chance
+	ofFew         = 1e-3 // of errors that are allowed: where more are, fewer looks would see some, by the root of it
 	enoughLooks   = 100  // the same at any time, where errors did come
 	unrelated     = 0.6  // of all windows: if they are worth so many looks, they have little to do with each other
 	still         = 0.1  // means that spread by less of their mean do not move

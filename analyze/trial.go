@@ -241,7 +241,8 @@ func (j *Trial) look() {
 	case starved != "" && (broken != nil && j.patient(&e) ||
 		(passing || took >= j.trial.Longest) && j.crowded() && j.fellShort() ||
 		!passing && took >= j.trial.Longest && j.leans(&e) == capacity.Fail):
-		j.starve(starved)
+		j.hungry = true
+		j.settle(capacity.Invalid, starved)
 	case broken != nil && j.patient(&e):
 		of := j.seenBy(broken, e, 0)
 		j.settle(capacity.Fail, broken.says(&of, Fail))

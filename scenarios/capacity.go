@@ -400,7 +400,7 @@ func (c *Capacity) stop(ctx context.Context, r analyze.TrialReport) string {
 	if c.Plan.Budget != nil && c.Plan.Allowed() == 0 {
 		return fmt.Sprintf("the limit of %s requests is used up", analyze.Count(c.Plan.Budget.Limit()))
 	}
-	if r.Outcome == capacity.Pass || r.Outcome == capacity.Undecided && r.Leaning == capacity.Pass {
+	if r.Held() {
 		pause(ctx, c.CoolDown/2)
 		return ""
 	}

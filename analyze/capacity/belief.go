@@ -62,11 +62,10 @@ func (d *Done) likelihood(p *Plan, above float64) float64 {
 	switch {
 	case d.Allowed > 0: // a quota is what it lets through
 		at := above / (evenly * p.Width)
-		if near := math.Exp(-at * at / 2); above < 0 {
-			return wild + near
-		} else {
-			return vague + near
+		if above < 0 {
+			return wild + math.Exp(-at*at/2)
 		}
+		return vague + math.Exp(-at*at/2)
 	case d.Outcome == Fail || d.Outcome == Limited:
 		return step(wild, above)
 	case d.Outcome == Pass:

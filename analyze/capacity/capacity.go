@@ -77,7 +77,10 @@ type Done struct {
 	At      time.Duration `json:"at_ns"`                  // its end, since the search began
 }
 
-// full reports that a trial took as long as it takes to be sure.
+// Held reports that the objectives held, or seemed to in a trial that was not decided.
+func (d *Done) Held() bool { return d.Outcome == Pass || d.Outcome == Undecided && d.Leaning == Pass }
+
+// Full reports that a trial took as long as it takes to be sure.
 func (d *Trial) Full() bool { return d.Purpose == Confirm || d.Purpose == Soak }
 
 // Plan says what is searched and how. Zero fields mean what their comments say; only Highest has no default.

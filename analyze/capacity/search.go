@@ -210,7 +210,7 @@ func (s *Search) want() (Trial, bool) {
 // top is the highest rate that held or seemed to.
 func (s *Search) top() (top float64) {
 	for _, d := range s.done {
-		if d.Outcome == Pass || d.Outcome == Undecided && d.Leaning == Pass {
+		if d.Held() {
 			top = max(top, d.Rate)
 		}
 	}

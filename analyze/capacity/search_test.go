@@ -263,16 +263,17 @@ func TestDisturbancesAreNoCeiling(t *testing.T) {
 
 func TestPlanSaysWhatIsWrong(t *testing.T) {
 	for field, p := range map[string]Plan{
-		"highest rate": {Highest: 1.5e308},
-		"lowest rate":  {Highest: 10, Lowest: 20},
-		"goal width":   {Highest: 10, Width: 0.001},
-		"ramp":         {Highest: 10, Ramp: 1},
-		"trials":       {Highest: 10, Short: time.Minute},
-		"soak":         {Highest: 10, SoakAt: 2},
-		"budget":       {Highest: 10, Budget: -1},
-		"risk":         {Highest: 10, Risk: 0.5},
-		"exceed ratio": {Highest: 10, Exceed: 1},
-		"votes":        {Highest: 10, Votes: -1},
+		"highest rate":  {},
+		"highest rate:": {Highest: 1.5e308},
+		"lowest rate":   {Highest: 10, Lowest: 20},
+		"goal width":    {Highest: 10, Width: 0.001},
+		"ramp":          {Highest: 10, Ramp: 1},
+		"trials":        {Highest: 10, Short: time.Minute},
+		"soak":          {Highest: 10, SoakAt: 2},
+		"budget":        {Highest: 10, Budget: -1},
+		"risk":          {Highest: 10, Risk: 0.5},
+		"exceed ratio":  {Highest: 10, Exceed: 1},
+		"votes":         {Highest: 10, Votes: -1},
 	} {
 		if _, err := New(p); err == nil || !strings.HasPrefix(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)

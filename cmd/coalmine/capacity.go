@@ -55,10 +55,11 @@ Off loopback --max-rate must be given. Rates are those sent to the stage: an arm
 gets its share of them, which is stated, too.
 
 Exit codes: 0 found (with --at-least: carried), 10 below --at-least, or at the
-lowest rate the objectives fail or requests are throttled, 11 undecided (time used up, breaker, drift, or
---at-least within the interval), 12 the stage, which is read every 2 s, changed
-meanwhile, or the load generator is the bottleneck and what was asked for is not
-decided, 1 and 2 as everywhere, 130 interrupted. What is known by then is shown.`,
+lowest rate the objectives fail or requests are throttled, 11 undecided (time used
+up, breaker, drift, or --at-least within the interval), 12 the stage, which is read
+every 2 s, changed meanwhile, or the load generator is the bottleneck and what was
+asked for is not decided, 1 and 2 as everywhere, 130 interrupted. What is known by
+then is shown.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			r.scenario = strings.Join(args, "")
@@ -71,6 +72,7 @@ decided, 1 and 2 as everywhere, 130 interrupted. What is known by then is shown.
 	f.Lookup("max-rate").Usage = "highest rate per second that is tried; must be given off loopback (default 10000 on loopback)"
 	f.Lookup("max-rate").DefValue = "0" // which help does not show
 	f.Lookup("classify").Usage += ", or learn (default with a canary)"
+	f.Lookup("timeout").Usage += "; unless given, raised to twice an objective that is as long"
 	f.StringVar(&r.target.lambdaAlias, "lambda-alias", "", "`FUNCTION:ALIAS` whose weights split the traffic of --url, instead of --api")
 	r.output.flags(f)
 	f.StringArrayVar(&r.objectives, "objective", nil, "`BOUND` like \"p99 <= 250ms\" or \"errors <= 0.1%\", repeatable")
